@@ -1,0 +1,13 @@
+\echo Use "CREATE EXTENSION tenantmig" to load this file. \quit
+
+-- A plain CREATE SCHEMA: IF NOT EXISTS or `schema =` in the control file would install into a schema that somebody else made first.
+CREATE SCHEMA tenantmig;
+COMMENT ON SCHEMA tenantmig IS 'tenantmig: retrofit multi-tenancy to tables that already hold data';
+
+-- Nothing is for everybody: each function is revoked from PUBLIC beside its CREATE; tenantmig.grant_access(role, level) opens what a role needs.
+
+CREATE FUNCTION tenantmig.version() RETURNS text
+  LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'tenantmig_version';
+COMMENT ON FUNCTION tenantmig.version() IS
+  'version of the loaded library; the client compares it with its own and with the installed extension. No locks.';
+REVOKE ALL ON FUNCTION tenantmig.version() FROM PUBLIC;

@@ -1,0 +1,34 @@
+CREATE FUNCTION tenantmig.create_migration(spec jsonb) RETURNS text
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_create_migration';
+COMMENT ON FUNCTION tenantmig.create_migration(jsonb) IS
+  'checks a spec, resolves every name in it and stores it; the caller becomes its owner. Returns its name. The same spec again changes nothing. Errors: TM001 (the document, with the path of what is wrong), 42710 (the name stands for another spec), 42501, 42P01, 42703, 42804. Locks: ACCESS SHARE on the tables named.';
+REVOKE ALL ON FUNCTION tenantmig.create_migration(jsonb) FROM PUBLIC;
+
+CREATE FUNCTION tenantmig.check_migration(spec jsonb,
+  OUT step integer, OUT kind text, OUT relation text, OUT column_name text, OUT source text, OUT tenant_column text, OUT note text) RETURNS SETOF record
+  LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'tenantmig_check_migration';
+COMMENT ON FUNCTION tenantmig.check_migration(jsonb) IS
+  'what create_migration would store, stored nowhere: each step in the order of execution with its sources as they were resolved. Errors and locks as create_migration.';
+REVOKE ALL ON FUNCTION tenantmig.check_migration(jsonb) FROM PUBLIC;
+
+CREATE FUNCTION tenantmig.drop_migration(name text, force boolean DEFAULT false) RETURNS void
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_drop_migration';
+COMMENT ON FUNCTION tenantmig.drop_migration(text, boolean) IS
+  'removes a migration with its runs, reviews and change log. Errors: 42704 (no such migration), 42501 (not its owner), 55006 (a run is active, or its log is still needed to undo a run; force => true drops the latter).';
+REVOKE ALL ON FUNCTION tenantmig.drop_migration(text, boolean) FROM PUBLIC;
+
+CREATE VIEW tenantmig.migrations AS
+  SELECT m.id, m.name AS migration, m.owner, m.description, m.version, jsonb_array_length(m.spec -> 'steps') AS steps,
+         (SELECT r.state FROM tenantmig.run_log r WHERE r.migration_id = m.id ORDER BY r.id DESC LIMIT 1) AS last_run,
+         (SELECT count(*) FROM tenantmig.review_queue q WHERE q.migration_id = m.id AND q.state = 'open') AS open_reviews,
+         m.created_at, m.spec
+  FROM tenantmig.migration m;
+COMMENT ON VIEW tenantmig.migrations IS 'the catalogue: each migration with its owner, last run and open reviews';
+
+CREATE VIEW tenantmig.steps AS
+  SELECT m.name AS migration, s.ordinality::integer AS step, k.kind, s.value -> k.kind ->> 'table' AS relation, s.value -> k.kind ->> 'column' AS column_name,
+         coalesce((SELECT r.state FROM tenantmig.run_log r WHERE r.migration_id = m.id ORDER BY r.id DESC LIMIT 1), 'planned') AS state
+  FROM tenantmig.migration m
+  CROSS JOIN LATERAL jsonb_array_elements(m.spec -> 'steps') WITH ORDINALITY s
+  CROSS JOIN LATERAL (SELECT jsonb_object_keys(s.value) AS kind LIMIT 1) k;
+COMMENT ON VIEW tenantmig.steps IS 'the steps of each migration, in the order of the spec, with the state of the last run';

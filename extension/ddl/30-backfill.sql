@@ -1,0 +1,56 @@
+CREATE FUNCTION tenantmig.plan(name text,
+  OUT step integer, OUT kind text, OUT relation text, OUT outcome text, OUT source text, OUT row_count bigint, OUT path text, OUT locks text,
+  OUT est_seconds numeric, OUT est_wal_bytes bigint, OUT note text, OUT deleted_count bigint) RETURNS SETOF record
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_plan';
+COMMENT ON FUNCTION tenantmig.plan(text) IS
+  'what a run would do: exact counts by outcome and source, how rows are written and under which locks, an estimate of time and WAL; deleted_count: how many of row_count are soft-deleted. Changes nothing. Errors: 42704, 42501. Locks: ACCESS SHARE.';
+REVOKE ALL ON FUNCTION tenantmig.plan(text) FROM PUBLIC;
+
+CREATE FUNCTION tenantmig.plan_hash(name text, with_counts boolean DEFAULT false) RETURNS text
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_plan_hash';
+COMMENT ON FUNCTION tenantmig.plan_hash(text, boolean) IS
+  'SHA-256 (hex) over the resolved spec, the identity of its tables and columns, types, triggers, constraints, indexes, order and settings, not over counts. with_counts => true appends ":" and the counts by outcome, which backfill then compares with max_count_change. Errors: 42704, 42501.';
+REVOKE ALL ON FUNCTION tenantmig.plan_hash(text, boolean) FROM PUBLIC;
+
+CREATE FUNCTION tenantmig.preflight(name text,
+  OUT check_name text, OUT status text, OUT expected text, OUT actual text, OUT detail text, OUT hint text) RETURNS SETOF record
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_preflight';
+COMMENT ON FUNCTION tenantmig.preflight(text) IS
+  'checks before a run, PASS/WARN/FAIL each with what to do; changes nothing. Errors: 42704, 42501. Locks: ACCESS SHARE.';
+REVOKE ALL ON FUNCTION tenantmig.preflight(text) FROM PUBLIC;
+
+CREATE FUNCTION tenantmig.verify(name text,
+  OUT check_name text, OUT status text, OUT expected text, OUT actual text, OUT detail text, OUT hint text) RETURNS SETOF record
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_verify';
+COMMENT ON FUNCTION tenantmig.verify(text) IS
+  'proof after a run, PASS/WARN/FAIL each with what to do: NULLs left (living, deleted), mismatches per source, each formerly NULL row exactly once in log or review, row count, unknown tenants, chain of the change log. Changes nothing. Errors: 42704, 42501, 55000 (no completed run). Locks: ACCESS SHARE.';
+REVOKE ALL ON FUNCTION tenantmig.verify(text) FROM PUBLIC;
+
+CREATE FUNCTION tenantmig.backfill(relation text, column_name text, tenants text DEFAULT NULL, sources jsonb DEFAULT NULL,
+  evidence text DEFAULT 'unanimous', on_conflict text DEFAULT 'review', on_orphan text DEFAULT 'review', assign_orphans_to text DEFAULT NULL,
+  soft_delete text DEFAULT NULL, conditions jsonb DEFAULT NULL, dry_run boolean DEFAULT false, dry_run_rows bigint DEFAULT 10000,
+  dry_run_full boolean DEFAULT false,
+  OUT relation text, OUT outcome text, OUT source text, OUT row_count bigint, OUT deleted_count bigint) RETURNS SETOF record
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_backfill_table';
+COMMENT ON FUNCTION tenantmig.backfill(text, text, text, jsonb, text, text, text, text, text, jsonb, boolean, bigint, boolean) IS
+  'fills a tenant key where it is NULL, from evidence, in the caller''s transaction, with change log and review queue. relation and tenants: table names as SQL writes them; tenants is found by the foreign key of the column if NULL; sources as in the spec, found from foreign keys in both directions if NULL; conditions: {column: value | [values] | null}. Stores the migration "relation.column". dry_run: evaluates all rows, writes and undoes dry_run_rows of them (dry_run_full: all). Errors: as create_migration, TM002 (conflict, on_conflict => fail), TM003 (orphan, on_orphan => fail), TM010 (a trigger changed the key), 55006 (another run), 55P03. Locks: ROW EXCLUSIVE and row locks until the transaction ends.';
+REVOKE ALL ON FUNCTION tenantmig.backfill(text, text, text, jsonb, text, text, text, text, text, jsonb, boolean, bigint, boolean) FROM PUBLIC;
+
+CREATE FUNCTION tenantmig.backfill(migration text, dry_run boolean DEFAULT false, plan_hash text DEFAULT NULL, max_count_change numeric DEFAULT 0.01,
+  dry_run_rows bigint DEFAULT 10000, dry_run_full boolean DEFAULT false,
+  OUT relation text, OUT outcome text, OUT source text, OUT row_count bigint, OUT deleted_count bigint) RETURNS SETOF record
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_backfill_migration';
+COMMENT ON FUNCTION tenantmig.backfill(text, boolean, text, numeric, bigint, boolean) IS
+  'runs the backfill steps of a migration in the caller''s transaction, in order of dependency. plan_hash: refuses (TM004) if the plan is no longer that of tenantmig.plan_hash; with its counts, also if a count differs by more than max_count_change (a share, TM005). Other errors and locks as the other form.';
+REVOKE ALL ON FUNCTION tenantmig.backfill(text, boolean, text, numeric, bigint, boolean) FROM PUBLIC;
+
+CREATE VIEW tenantmig.runs AS
+  SELECT r.id, m.name AS migration, r.state, r.mode, r.started_at, r.finished_at, r.row_total, r.row_done, r.assigned, r.conflicts, r.orphans, r.unknown,
+         r.workers, r.started_by, r.error, r.plan_hash, r.counts
+  FROM tenantmig.run_log r JOIN tenantmig.migration m ON m.id = r.migration_id;
+COMMENT ON VIEW tenantmig.runs IS 'runs and their counts of rows; counts: by relation, outcome and source';
+
+CREATE VIEW tenantmig.batches AS
+  SELECT b.run_id, m.name AS migration, b.batch, b.step, b.kind, b.relation, b.row_count, b.started_at, b.finished_at
+  FROM tenantmig.batch_log b JOIN tenantmig.run_log r ON r.id = b.run_id JOIN tenantmig.migration m ON m.id = r.migration_id;
+COMMENT ON VIEW tenantmig.batches IS 'batches of runs: what was written when';
