@@ -9,7 +9,7 @@ export PG_CONFIG
 
 # Settings of the targets below; each can be given on the command line.
 SUITES ?=
-CASES  ?= 1000
+CASES  ?=
 SEED   ?=
 ROUNDS ?= 5
 N      ?= 1000000
@@ -46,26 +46,26 @@ have-headers:
 deps: ## install the Debian packages that building and testing need, if any is missing
 	@$(RUN)/packages
 
-check: ## run all tests on throw-away servers (SUITES="unit lint regress isolation tap oracle docs scenarios", KEEP=1)
-	@$(RUN)/packages && $(RUN)/check
+check: ## run all tests on throw-away servers (SUITES="unit lint regress isolation tap oracle docs scenarios", TESTS="name …" within one, KEEP=1)
+	@$(RUN)/packages && $(RUN)/throwaway tests/run/check
 
 demo: ## show a migration from plan to undo, then one with a million rows
-	@$(RUN)/packages && $(RUN)/demo
+	@$(RUN)/packages && $(RUN)/throwaway tests/run/demo
 
 unit: ## run the unit tests of the pure C++ part (no server needed)
-	@$(RUN)/packages && SUITES=unit $(RUN)/check
+	@$(RUN)/packages && SUITES=unit $(RUN)/throwaway tests/run/check
 
 lint: ## check the tree's rules, layers and format (TIDY=1: clang-tidy too, slow)
-	@$(RUN)/packages $(if $(TIDY),tidy) && SUITES=lint $(RUN)/check
+	@$(RUN)/packages $(if $(TIDY),tidy) && SUITES=lint $(RUN)/throwaway tests/run/check
 
 format: ## lay out all C++ files in place
 	@$(RUN)/packages && $(RUN)/format
 
 bench: ## measure against hand-written SQL (ROUNDS=5 N=1000000 VARIANTS="b0 backfill")
-	@$(RUN)/packages && $(RUN)/bench
+	@$(RUN)/packages && $(RUN)/throwaway tests/bench/run
 
 oracle: ## compare random cases with an independent model (CASES=1000 SEED=)
-	@$(RUN)/packages && SUITES=oracle $(RUN)/check
+	@$(RUN)/packages && SUITES=oracle CASES=$(or $(CASES),1000) $(RUN)/throwaway tests/run/check
 
 mutants: ## seed errors into the engine and see each one caught by a test
-	@$(RUN)/packages && $(RUN)/mutants
+	@$(RUN)/packages && tests/mutants/run
