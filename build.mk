@@ -47,10 +47,10 @@ DEPFILES = $(patsubst %.o,%.d,$(OBJS) $(CLIENT_OBJS) $(UNIT_OBJS))
 # The version and the flags are compiled in, so a change of either rebuilds all.
 $(OBJS) $(CLIENT_OBJS) $(UNIT_OBJS): extension/tenantmig.control build.mk
 
-# The install script, one topic a file, joined in the order of the names. Fed to psql directly it refuses itself.
-$(INSTALL_SQL): $(DDL) extension/tenantmig.control
-	@rm -f extension/tenantmig--*.sql
-	{ printf '%s\n' '\echo Use "CREATE EXTENSION tenantmig" to load this file. \quit'; cat /dev/null $(DDL); } > $@
+# The install script, one topic a file, joined in the order of the names.
+$(INSTALL_SQL): $(DDL) extension/tenantmig.control build.mk
+	rm -f extension/tenantmig--*.sql
+	cat /dev/null $(DDL) > $@
 
 # Pure C++: no include directory of the server, so that a PostgreSQL header in core/, the client or a unit test does
 # not compile. Position independent because the module and the client link the same objects.
