@@ -1,4 +1,5 @@
-// Errors of tenantmig's own C++ code: an SQLSTATE, a primary message, DETAIL and HINT. The bridge turns them into ereport().
+// Errors of tenantmig's own C++ code: an SQLSTATE, a primary message, DETAIL and HINT. The bridge turns them into
+// ereport().
 #pragma once
 #include <exception>
 #include <string>
@@ -8,16 +9,16 @@ namespace tenantmig::core {
 
 // SQLSTATEs. Class TM is ours; the others are PostgreSQL's, spelt out because core/ knows no PostgreSQL header.
 namespace sqlstate {
-inline constexpr char spec_invalid[] = "TM001";          // the document: unknown field, wrong type, name that does not resolve
-inline constexpr char conflict_found[] = "TM002";        // on_conflict: fail
-inline constexpr char orphan_found[] = "TM003";          // on_orphan: fail
-inline constexpr char plan_changed[] = "TM004";          // the plan is no longer the one that was approved
-inline constexpr char counts_changed[] = "TM005";        // the counts are no longer those that were approved
-inline constexpr char log_tampered[] = "TM006";          // the change log's chain is broken
-inline constexpr char value_overridden[] = "TM010";      // a trigger of the user changed a value that we wrote
-inline constexpr char no_source[] = "TM011";             // no evidence can be found for the table
-inline constexpr char decision_invalid[] = "TM012";      // a line of imported decisions
-inline constexpr char internal[] = "TM999";              // a defect of tenantmig
+inline constexpr char spec_invalid[] = "TM001";   // the document: unknown field, wrong type, name that does not resolve
+inline constexpr char conflict_found[] = "TM002"; // on_conflict: fail
+inline constexpr char orphan_found[] = "TM003";   // on_orphan: fail
+inline constexpr char plan_changed[] = "TM004";   // the plan is no longer the one that was approved
+inline constexpr char counts_changed[] = "TM005"; // the counts are no longer those that were approved
+inline constexpr char log_tampered[] = "TM006";   // the change log's chain is broken
+inline constexpr char value_overridden[] = "TM010"; // a trigger of the user changed a value that we wrote
+inline constexpr char no_source[] = "TM011";        // no evidence can be found for the table
+inline constexpr char decision_invalid[] = "TM012"; // a line of imported decisions
+inline constexpr char internal[] = "TM999";         // a defect of tenantmig
 inline constexpr char out_of_memory[] = "53200";
 inline constexpr char feature_not_supported[] = "0A000";
 inline constexpr char null_value_not_allowed[] = "22004";
@@ -39,7 +40,8 @@ inline constexpr char object_in_use[] = "55006";
 inline constexpr char read_only_transaction[] = "25006";
 } // namespace sqlstate
 
-// An error with everything that its reader needs. `message`: lower case, no full stop; `detail`: what was found; `hint`: the next command.
+// An error with everything that its reader needs. `message`: lower case, no full stop; `detail`: what was found;
+// `hint`: the next command.
 class Error : public std::exception {
 public:
     Error(const char *state, std::string message, std::string detail = {}, std::string hint = {})

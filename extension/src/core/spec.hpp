@@ -1,4 +1,5 @@
-// The spec: the document that describes a migration (design.md §3). Parsed strictly; every error names the path in the document.
+// The spec: the document that describes a migration (design.md §3). Parsed strictly; every error names the path in the
+// document.
 #pragma once
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -27,9 +28,9 @@ struct TypeTarget {
 struct Source {
     std::string path; // in the document, e.g. steps[0].backfill.sources[1]
     SourceKind kind = SourceKind::children;
-    std::string label;                 // `via` as written, or the hops joined with '/': names the source in counts, log and reviews
-    std::string table;                 // children: the table part of via, as written (may be schema-qualified, quoted)
-    std::string column;                // children: the column of that table; parent and polymorphic: the column of the target
+    std::string label;  // `via` as written, or the hops joined with '/': names the source in counts, log and reviews
+    std::string table;  // children: the table part of via, as written (may be schema-qualified, quoted)
+    std::string column; // children: the column of that table; parent and polymorphic: the column of the target
     std::vector<std::string> hops;     // path: columns, the first of the target, each next of the table reached
     std::string type_column;           // polymorphic
     std::vector<TypeTarget> types;     // polymorphic, in document order of keys (sorted by JSON)
@@ -69,16 +70,17 @@ struct Spec {
     std::vector<BackfillStep> steps;        // in document order
 };
 
-// Parses and checks a spec as far as the document alone allows: unknown or missing fields, wrong types, wrong values, over-long names,
-// the same target column twice. A step kind of the design that this version does not have yet is 0A000. All other errors: TM001,
-// message `spec: PATH: what is wrong`, DETAIL what was found, HINT what was expected.
+// Parses and checks a spec as far as the document alone allows: unknown or missing fields, wrong types, wrong values,
+// over-long names, the same target column twice. A step kind of the design that this version does not have yet is
+// 0A000. All other errors: TM001, message `spec: PATH: what is wrong`, DETAIL what was found, HINT what was expected.
 Spec parse_spec(const nlohmann::json &document);
 
 // Checks text that must be JSON first (TM001 with line and column of the error).
 Spec parse_spec_text(std::string_view json);
 
-// Orders steps so that each comes after those that it depends on: depends_on[i] lists indexes into the same range. Stable: ties keep
-// document order. A cycle is TM001 and its DETAIL prints it as `a -> b -> a` using `names`.
-std::vector<std::size_t> order_steps(const std::vector<std::vector<std::size_t>> &depends_on, const std::vector<std::string> &names);
+// Orders steps so that each comes after those that it depends on: depends_on[i] lists indexes into the same range.
+// Stable: ties keep document order. A cycle is TM001 and its DETAIL prints it as `a -> b -> a` using `names`.
+std::vector<std::size_t> order_steps(const std::vector<std::vector<std::size_t>> &depends_on,
+                                     const std::vector<std::string> &names);
 
 } // namespace tenantmig::core

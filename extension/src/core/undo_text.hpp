@@ -23,10 +23,13 @@ struct UndoRow {
     const std::string *new_value; // nullptr: NULL
 };
 
-// Head of the script: comments (run, migration, time, digest), BEGIN, settings that make it deterministic, a temporary table of counts.
+// Head of the script: comments (run, migration, time, digest), BEGIN, settings that make it deterministic, a temporary
+// table of counts.
 std::vector<std::string> undo_head(std::string_view migration, long long run, std::string_view digest);
-// UPDATE … FROM (VALUES …) statements of at most `rows_per_statement` rows that restore old values where the row holds the new one.
-std::vector<std::string> undo_statements(const UndoColumn &column, std::span<const UndoRow> rows, std::size_t rows_per_statement = 1000);
+// UPDATE … FROM (VALUES …) statements of at most `rows_per_statement` rows that restore old values where the row holds
+// the new one.
+std::vector<std::string> undo_statements(const UndoColumn &column, std::span<const UndoRow> rows,
+                                         std::size_t rows_per_statement = 1000);
 // Tail: the counts (restored against expected per table) and COMMIT.
 std::vector<std::string> undo_tail();
 
