@@ -1,5 +1,3 @@
-\echo Use "CREATE EXTENSION tenantmig" to load this file. \quit
-
 -- A plain CREATE SCHEMA: IF NOT EXISTS or `schema =` in the control file would install into a schema that somebody else made first.
 CREATE SCHEMA tenantmig;
 COMMENT ON SCHEMA tenantmig IS 'tenantmig: retrofit multi-tenancy to tables that already hold data';

@@ -76,17 +76,10 @@ CREATE TABLE tenantmig.change_log (
   PRIMARY KEY (run_id, chain, entry)
 );
 COMMENT ON TABLE tenantmig.change_log IS 'change log, packed: one row per batch and source; keys, old and new values are parallel arrays in text form (a key of several columns is the text of an array); old_values or new_values NULL: all NULL; hash = SHA-256 over the previous entry''s hash of the chain and this entry''s content';
--- lz4 where the server has it (pglz took 42 % of a backfill's time), uncompressed where it has not
-DO $$
-BEGIN
-  ALTER TABLE tenantmig.change_log ALTER keys SET COMPRESSION lz4, ALTER old_values SET COMPRESSION lz4, ALTER new_values SET COMPRESSION lz4;
-EXCEPTION WHEN feature_not_supported THEN
-  ALTER TABLE tenantmig.change_log ALTER keys SET STORAGE EXTERNAL, ALTER old_values SET STORAGE EXTERNAL, ALTER new_values SET STORAGE EXTERNAL;
-END $$;
 
 CREATE SEQUENCE tenantmig.review_id_seq AS bigint;
-CREATE TABLE tenantmig.review_queue (
-  id           bigint PRIMARY KEY DEFAULT nextval('tenantmig.review_id_seq'),
+CREATE TABLE tenantmig.review_batch (
+  first_id     bigint PRIMARY KEY,
   migration_id bigint NOT NULL REFERENCES tenantmig.migration (id),
   run_id       bigint NOT NULL REFERENCES tenantmig.run_log (id),
   step         integer NOT NULL,
@@ -95,20 +88,25 @@ CREATE TABLE tenantmig.review_queue (
   column_name  text NOT NULL,
   key_columns  text[] NOT NULL,
   key_types    text[] NOT NULL,
-  key          text NOT NULL,
   class        text NOT NULL CHECK (class IN ('conflict','orphan','unknown_tenant')),
-  candidates   jsonb NOT NULL,
-  state        text NOT NULL DEFAULT 'open' CHECK (state IN ('open','resolved','dismissed')),
-  withdrawn    boolean NOT NULL DEFAULT false,
-  tenant       text,
-  decided_by   text,
-  decided_at   timestamptz,
-  note         text
+  row_count    integer NOT NULL,
+  keys         text[] NOT NULL,
+  candidates   text[]
 );
-COMMENT ON TABLE tenantmig.review_queue IS 'rows that need a decision; withdrawn: closed because its run was rolled back, and so queued again by the next run';
-COMMENT ON SEQUENCE tenantmig.review_id_seq IS 'ids of reviews';
-CREATE UNIQUE INDEX review_queue_row_idx ON tenantmig.review_queue (migration_id, step, key) WHERE state <> 'resolved' AND NOT withdrawn;
-CREATE INDEX review_queue_run_idx ON tenantmig.review_queue (run_id);
+COMMENT ON TABLE tenantmig.review_batch IS 'review queue, packed: one row per batch and class; the n-th key has the id first_id + n - 1; candidates: the text of a JSON array each, NULL for orphans';
+COMMENT ON SEQUENCE tenantmig.review_id_seq IS 'ids of reviews; a batch takes a block of them';
+CREATE INDEX review_batch_run_idx ON tenantmig.review_batch (run_id);
+CREATE INDEX review_batch_migration_idx ON tenantmig.review_batch (migration_id, step);
+
+CREATE TABLE tenantmig.review_decision (
+  id         bigint PRIMARY KEY,
+  state      text NOT NULL CHECK (state IN ('resolved','dismissed','withdrawn')),
+  tenant     text,
+  decided_by text NOT NULL,
+  decided_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  note       text
+);
+COMMENT ON TABLE tenantmig.review_decision IS 'decisions on reviews; a review without one is open. withdrawn (shown as dismissed): its run was rolled back, or newer evidence replaced it; the row is queued again by the next run';
 
 CREATE TABLE tenantmig.undo_skip (
   run_id      bigint NOT NULL REFERENCES tenantmig.run_log (id),
@@ -126,6 +124,16 @@ CREATE TABLE tenantmig.undo_skip (
 COMMENT ON TABLE tenantmig.undo_skip IS 'rows that a rollback left alone, because they no longer held what the run wrote';
 CREATE INDEX undo_skip_run_idx ON tenantmig.undo_skip (run_id);
 
+-- lz4 where the server has it (pglz took 42 % of a backfill's time), uncompressed where it has not
+DO $$
+BEGIN
+  ALTER TABLE tenantmig.change_log ALTER keys SET COMPRESSION lz4, ALTER old_values SET COMPRESSION lz4, ALTER new_values SET COMPRESSION lz4;
+  ALTER TABLE tenantmig.review_batch ALTER keys SET COMPRESSION lz4, ALTER candidates SET COMPRESSION lz4;
+EXCEPTION WHEN feature_not_supported THEN
+  ALTER TABLE tenantmig.change_log ALTER keys SET STORAGE EXTERNAL, ALTER old_values SET STORAGE EXTERNAL, ALTER new_values SET STORAGE EXTERNAL;
+  ALTER TABLE tenantmig.review_batch ALTER keys SET STORAGE EXTERNAL, ALTER candidates SET STORAGE EXTERNAL;
+END $$;
+
 SELECT pg_catalog.pg_extension_config_dump(c, '') FROM unnest(ARRAY[
   'tenantmig.migration', 'tenantmig.migration_id_seq', 'tenantmig.run_log', 'tenantmig.run_id_seq', 'tenantmig.batch_log',
-  'tenantmig.change_log', 'tenantmig.review_queue', 'tenantmig.review_id_seq', 'tenantmig.undo_skip']::regclass[]) AS c;
+  'tenantmig.change_log', 'tenantmig.review_batch', 'tenantmig.review_id_seq', 'tenantmig.review_decision', 'tenantmig.undo_skip']::regclass[]) AS c;

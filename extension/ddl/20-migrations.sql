@@ -20,7 +20,9 @@ REVOKE ALL ON FUNCTION tenantmig.drop_migration(text, boolean) FROM PUBLIC;
 CREATE VIEW tenantmig.migrations AS
   SELECT m.id, m.name AS migration, m.owner, m.description, m.version, jsonb_array_length(m.spec -> 'steps') AS steps,
          (SELECT r.state FROM tenantmig.run_log r WHERE r.migration_id = m.id ORDER BY r.id DESC LIMIT 1) AS last_run,
-         (SELECT count(*) FROM tenantmig.review_queue q WHERE q.migration_id = m.id AND q.state = 'open') AS open_reviews,
+         (SELECT coalesce(sum(b.row_count), 0)::bigint - (SELECT count(*) FROM tenantmig.review_decision d JOIN tenantmig.review_batch b2
+            ON d.id >= b2.first_id AND d.id < b2.first_id + b2.row_count WHERE b2.migration_id = m.id)
+          FROM tenantmig.review_batch b WHERE b.migration_id = m.id) AS open_reviews,
          m.created_at, m.spec
   FROM tenantmig.migration m;
 COMMENT ON VIEW tenantmig.migrations IS 'the catalogue: each migration with its owner, last run and open reviews';

@@ -1,3 +1,12 @@
+CREATE VIEW tenantmig.review_rows AS
+  SELECT b.first_id + u.position - 1 AS id, b.migration_id, b.run_id, b.step, b.schema_name, b.table_name, b.column_name, b.key_columns, b.key_types,
+         u.key, b.class, u.candidates, coalesce(CASE d.state WHEN 'withdrawn' THEN 'dismissed' ELSE d.state END, 'open') AS state,
+         coalesce(d.state = 'withdrawn', false) AS withdrawn, d.tenant, d.decided_by, d.decided_at, d.note
+  FROM tenantmig.review_batch b
+  CROSS JOIN LATERAL unnest(b.keys, b.candidates) WITH ORDINALITY u (key, candidates, position)
+  LEFT JOIN tenantmig.review_decision d ON d.id = b.first_id + u.position - 1;
+COMMENT ON VIEW tenantmig.review_rows IS 'the review queue unpacked, with its decisions; tenantmig.review() shows it to people';
+
 CREATE FUNCTION tenantmig.review(name text, include_closed boolean DEFAULT false,
   OUT id bigint, OUT run_id bigint, OUT relation text, OUT row_key jsonb, OUT class text, OUT candidates jsonb, OUT state text, OUT decided_by text,
   OUT decided_at timestamptz, OUT note text) RETURNS SETOF record

@@ -1,0 +1,43 @@
+// The catalogue of migrations and runs: typed access to tenantmig.migration, run_log and batch_log.
+#pragma once
+#include "catalog/own_tables.hpp"
+
+namespace tenantmig {
+
+struct MigrationRecord {
+    std::int64_t id = 0;
+    std::string name, owner;
+    Oid owner_oid = InvalidOid; // by the stored OID while it has that name, else by name (after a restore); InvalidOid: the role is gone
+    std::string spec;           // JSON text
+    std::string identity;       // JSON text, see NameBook
+};
+
+std::optional<MigrationRecord> find_migration(const std::string &name);
+MigrationRecord get_migration(const std::string &name); // 42704 with a hint if there is none
+MigrationRecord get_migration(std::int64_t id);
+// 42501 unless the current user has the privileges of the migration's owner (a superuser's migration: a superuser).
+void require_owner(const MigrationRecord &migration);
+MigrationRecord insert_migration(const std::string &name, const std::string &description, std::optional<std::int64_t> version, const std::string &spec,
+                                 const std::string &identity);
+void update_identity(std::int64_t migration, const std::string &identity);
+// Locks the migration's row until the end of the transaction; 55006 if somebody else holds it: two runs, or a run and a decision, exclude
+// each other on an object of ours.
+void lock_migration(const MigrationRecord &migration);
+
+struct RunRecord {
+    std::int64_t id = 0, migration_id = 0;
+    std::string migration, state, started_by, plan_hash, counts, tables, started_at, finished_at, error;
+    std::int64_t row_total = 0, row_done = 0, assigned = 0, conflicts = 0, orphans = 0, unknown = 0;
+};
+
+RunRecord get_run(std::int64_t id); // 42704
+std::optional<RunRecord> latest_run(std::int64_t migration, bool completed_only);
+std::int64_t insert_run(std::int64_t migration, const std::string &plan_hash);
+// Writes counts and state of `run`; finished_at is set when the state is final.
+void update_run(const RunRecord &run);
+// The number that the run's next batch gets.
+std::int32_t next_batch(std::int64_t run);
+void insert_batch(std::int64_t run, std::int32_t batch, std::int32_t step, const char *kind, const std::string &relation, std::int64_t rows,
+                  TimestampTz started);
+
+} // namespace tenantmig

@@ -1,0 +1,22 @@
+// The target of a backfill step as it is today: found by identity, or by name after a restore.
+#pragma once
+#include "bridge/relation.hpp"
+#include "catalog/migration_store.hpp"
+#include "core/spec.hpp"
+
+namespace tenantmig {
+
+struct StepTarget {
+    std::int32_t step = 0; // number in the spec, from 1
+    Table table;
+    Column column;                     // the tenant key
+    std::optional<Column> soft_delete; // its column
+    std::vector<AttrNumber> key;       // row identity
+    Table root;                        // the tenant root
+    Column root_key;
+};
+
+// Only what writing back needs: the sources may have been dropped meanwhile. Errors 42P01, 42703 with what was expected.
+StepTarget locate_target(const MigrationRecord &migration, std::int32_t step);
+
+} // namespace tenantmig
