@@ -208,8 +208,9 @@ def check_error_share(root):
         errors += bad
     for path in files(root, "tests/unit/*.cpp"):
         text = path.read_text()
-        total += count(r"\b(EXPECT|ASSERT)_\w+\s*\(", text)
-        errors += count(r"\b(EXPECT|ASSERT)_(ANY_THROW|THROW)\b|\b(EXPECT|ASSERT)_\w+\s*\([^;]*(sqlstate|\.state\(\)|error|fail)", text)
+        total += count(r"\b(?:(?i:expect_\w*error)|(?:EXPECT|ASSERT)_\w+)\s*\(", text)
+        errors += count(r"\b(?:(?i:expect_\w*error)|(?:EXPECT|ASSERT)_(?:ANY_)?THROW)\s*\(|"
+                        r"\b(?:EXPECT|ASSERT)_\w+\s*\([^;\n]*(?:sqlstate|\.state\(\)|error|fail)", text)
     for path in files(root, "tests/tap/*.pl"):
         text = path.read_text()
         total += count(r"^\s*(is|ok|like|unlike|isnt|cmp_ok|is_deeply|command_\w+)\s*\(?", text)
