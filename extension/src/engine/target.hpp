@@ -1,8 +1,10 @@
 // The target of a backfill step as it is today: found by identity, or by name after a restore.
 #pragma once
+#include "core/spec.hpp"
+
 #include "bridge/relation.hpp"
 #include "catalog/migration_store.hpp"
-#include "core/spec.hpp"
+#include "catalog/name_book.hpp"
 
 namespace tenantmig {
 
@@ -18,5 +20,8 @@ struct StepTarget {
 
 // Only what writing back needs: the sources may have been dropped meanwhile. Errors 42P01, 42703 with what was expected.
 StepTarget locate_target(const MigrationRecord &migration, std::int32_t step);
+
+// The same while a spec is being resolved.
+StepTarget resolve_target(const core::Spec &spec, const core::BackfillStep &step, NameBook &names);
 
 } // namespace tenantmig

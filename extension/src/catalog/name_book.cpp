@@ -1,0 +1,163 @@
+#include "core/identifier.hpp"
+#include <nlohmann/json.hpp>
+
+#include "catalog/name_book.hpp"
+
+namespace tenantmig {
+
+namespace {
+struct RememberedTable {
+    Oid oid = InvalidOid;
+    std::string schema, name;
+    std::unordered_map<std::string, std::pair<AttrNumber, std::string>> columns; // written -> number, name
+};
+
+std::string this_system() {
+    return std::to_string(pg_call([] { return GetSystemIdentifier(); }));
+}
+} // namespace
+
+struct NameBook::Implementation {
+    std::unordered_map<std::string, RememberedTable> tables; // by the name as written
+    bool remembered = false;                                 // made from an identity
+    bool same_place = true;                                  // same system and database as when it was remembered
+    bool by_name = false;
+};
+
+NameBook::NameBook() : implementation_(std::make_unique<Implementation>()) {}
+NameBook::NameBook(NameBook &&) noexcept = default;
+NameBook::~NameBook() = default;
+
+NameBook::NameBook(const std::string &identity) : NameBook() {
+    nlohmann::json document = nlohmann::json::parse(identity);
+    implementation_->remembered = true;
+    implementation_->same_place = document.at("system") == this_system() && document.at("database") == MyDatabaseId;
+    implementation_->by_name = !implementation_->same_place;
+    for (const nlohmann::json &item : document.at("relations")) {
+        RememberedTable table;
+        table.oid = item.at("oid").get<Oid>();
+        table.schema = item.at("schema").get<std::string>();
+        table.name = item.at("name").get<std::string>();
+        for (const nlohmann::json &column : item.at("columns"))
+            table.columns[column.at("written").get<std::string>()] = {column.at("number").get<AttrNumber>(), column.at("name").get<std::string>()};
+        implementation_->tables[item.at("written").get<std::string>()] = std::move(table);
+    }
+}
+
+bool NameBook::by_name() const {
+    return implementation_->by_name;
+}
+
+std::string NameBook::json() const {
+    nlohmann::json relations = nlohmann::json::array();
+    for (const auto &[written, table] : implementation_->tables) {
+        nlohmann::json columns = nlohmann::json::array();
+        for (const auto &[name, column] : table.columns)
+            columns.push_back({{"written", name}, {"number", column.first}, {"name", column.second}});
+        relations.push_back({{"written", written}, {"oid", table.oid}, {"schema", table.schema}, {"name", table.name}, {"columns", columns}});
+    }
+    return nlohmann::json{{"system", this_system()}, {"database", MyDatabaseId}, {"relations", relations}}.dump();
+}
+
+void require_plain_table(const Table &table, const std::string &path) {
+    auto refuse = [&](const char *what, const char *hint) {
+        throw Error(sqlstate::wrong_object_type, fmt::format("spec: {}: {} is {}", path, table.label(), what), {}, hint);
+    };
+    if (table.schema == "pg_catalog" || table.schema == "information_schema" || table.schema == "pg_toast" || table.schema == "tenantmig")
+        refuse("a system table", "Name a table of your own.");
+    switch (table.kind) {
+    case RELKIND_RELATION:
+    case RELKIND_PARTITIONED_TABLE: break;
+    case RELKIND_VIEW: refuse("a view", "Name the table that the view reads."); break;
+    case RELKIND_MATVIEW: refuse("a materialized view", "Name the table that the view reads."); break;
+    case RELKIND_FOREIGN_TABLE: refuse("a foreign table, which has no key that rows can be identified by", "Run the migration on the server that holds the table."); break;
+    default: refuse("not a table", "Name a table or a partitioned table."); break;
+    }
+    if (table.temporary)
+        throw Error(sqlstate::feature_not_supported, fmt::format("spec: {}: {} is a temporary table", path, table.label()),
+                    "A migration outlives the session, a temporary table does not.", "Name a permanent table.");
+}
+
+Table NameBook::table(const std::string &written, const std::string &path) {
+    auto &tables = implementation_->tables;
+    if (auto found = tables.find(written); found != tables.end()) {
+        const RememberedTable &known = found->second;
+        if (implementation_->same_place)
+            if (auto table = describe_table(known.oid)) {
+                require_plain_table(*table, path);
+                return *table;
+            }
+        implementation_->by_name = true;
+        Oid oid = lookup_table({known.schema, known.name});
+        auto table = OidIsValid(oid) ? describe_table(oid) : std::nullopt;
+        if (!table)
+            throw Error(sqlstate::undefined_table, fmt::format("spec: {}: table {} no longer exists", path, qualified(known.schema, known.name)),
+                        "It existed when the migration was created.", "Drop the migration, or bring the table back.");
+        require_plain_table(*table, path);
+        return *table;
+    }
+    std::vector<std::string> parts;
+    auto identifiers = core::split_identifier(written);
+    for (const auto &identifier : identifiers)
+        parts.push_back(identifier.text);
+    if (parts.size() > 2)
+        throw Error(sqlstate::invalid_name, fmt::format("spec: {}: \"{}\" has too many parts", path, written), {}, "Write table or schema.table.");
+    Oid oid = lookup_table(parts);
+    auto table = OidIsValid(oid) ? describe_table(oid) : std::nullopt;
+    if (!table) {
+        std::vector<std::string> exact;
+        for (const auto &identifier : identifiers)
+            exact.push_back(identifier.written);
+        std::string hint = "Check the name and the search_path.";
+        if (exact != parts && OidIsValid(lookup_table(exact)))
+            hint = fmt::format("There is \"{}\": write the name in double quotes, as in SQL.", exact.back());
+        throw Error(sqlstate::undefined_table, fmt::format("spec: {}: relation \"{}\" does not exist", path, written), {}, hint);
+    }
+    require_plain_table(*table, path);
+    tables[written] = {table->oid, table->schema, table->name, {}};
+    return *table;
+}
+
+Column NameBook::column(const Table &table, const std::string &written, const std::string &path) {
+    auto undefined = [&](const std::string &hint) {
+        return Error(sqlstate::undefined_column, fmt::format("spec: {}: column \"{}\" of {} does not exist", path, written, table.label()), {}, hint);
+    };
+    // several written names may stand for one table: a column is remembered under the first that leads to it
+    RememberedTable *known = nullptr;
+    for (auto &[name, candidate] : implementation_->tables) {
+        bool here = implementation_->same_place && candidate.oid == table.oid;
+        if (here || (candidate.schema == table.schema && candidate.name == table.name)) {
+            if (!known || candidate.columns.count(written))
+                known = &candidate;
+        }
+    }
+    if (known)
+        if (auto found = known->columns.find(written); found != known->columns.end()) {
+            const Column *column = implementation_->same_place && known->oid == table.oid ? table.find(found->second.first) : nullptr;
+            if (!column)
+                column = table.find(found->second.second);
+            if (!column)
+                throw undefined("It existed when the migration was created. Drop the migration, or bring the column back.");
+            return *column;
+        }
+    if (written.size() > core::max_identifier_length)
+        throw Error(sqlstate::name_too_long, fmt::format("spec: {}: name of {} bytes is too long", path, written.size()),
+                    "PostgreSQL would cut it to 63 bytes without an error.", "Write the column's real name.");
+    const Column *column = table.find(written);
+    if (!column) {
+        auto identifiers = core::split_identifier(written);
+        if (identifiers.size() == 1)
+            column = table.find(identifiers[0].text);
+    }
+    if (!column) {
+        std::string names;
+        for (const Column &c : table.columns)
+            names += (names.empty() ? "" : ", ") + tenantmig::quoted(c.name);
+        throw undefined("Columns: " + names + ".");
+    }
+    if (known)
+        known->columns[written] = {column->number, column->name};
+    return *column;
+}
+
+} // namespace tenantmig
