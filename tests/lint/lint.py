@@ -165,10 +165,10 @@ def check_scheduled(root):
         if str(path.parent.relative_to(root)) not in ("tests/isolation/specs", "tests/tap"):
             yield f"{path.relative_to(root)}: stands where no suite looks"
     runners = [p / "run" for p in sorted((root / "tests/scenarios").glob("*")) if p.is_dir()]
-    runners += [p for p in (root / "tests/docs/run", root / "tests/oracle/run", root / "tests/lint/run", root / ".ci/run")
+    runners += [p for p in (root / "tests/docs/run", root / "tests/oracle/run.py", root / "tests/lint/run", root / ".ci/run")
                 if p.parent.is_dir() and any(p.parent.iterdir())]
     for runner in runners:
-        if not os.access(runner, os.X_OK):
+        if not (runner.is_file() if runner.suffix else os.access(runner, os.X_OK)):
             yield f"{runner.relative_to(root)}: missing or not executable"
     if (root / ".ci/run").exists() and "check" not in (root / ".ci/run").read_text():
         yield ".ci/run does not call make check"
