@@ -44,6 +44,13 @@ std::vector<ChainState> check_chains(std::int64_t run);
 // "run=7 entries=3 rows=27 chain0=HEX": from stored heads, not recomputed.
 std::string log_digest(std::int64_t run);
 
+// Where in a chain the entry with this hash (hex) stands, and how many rows the chain has up to there.
+struct EntryPosition {
+    std::int32_t entry = 0;
+    std::int64_t rows = 0;
+};
+std::optional<EntryPosition> find_entry(std::int64_t run, std::int32_t chain, const std::string &hash);
+
 // Calls `on_entry` for each entry of a run, in order or in reverse.
 void for_each_entry(std::int64_t run, bool reverse, const std::function<void(const ChangeEntry &)> &on_entry);
 

@@ -1,6 +1,7 @@
 // The catalogue of migrations and runs: typed access to tenantmig.migration, run_log and batch_log.
 #pragma once
 #include "catalog/own_tables.hpp"
+#include "core/excerpt.hpp"
 
 namespace tenantmig {
 
@@ -23,6 +24,8 @@ void update_identity(std::int64_t migration, const std::string &identity);
 // Locks the migration's row until the end of the transaction; 55006 if somebody else holds it: two runs, or a run and a decision, exclude
 // each other on an object of ours.
 void lock_migration(const MigrationRecord &migration);
+// Removes a migration with its runs, logs and reviews.
+void delete_migration(std::int64_t migration);
 
 struct RunRecord {
     std::int64_t id = 0, migration_id = 0;
@@ -31,6 +34,9 @@ struct RunRecord {
 };
 
 RunRecord get_run(std::int64_t id); // 42704
+// Locks the run's row until the end of the transaction, waiting for others: whoever appends to its change log outside of a run does so first,
+// so that the chain does not fork.
+void lock_run(std::int64_t id);
 std::optional<RunRecord> latest_run(std::int64_t migration, bool completed_only);
 std::int64_t insert_run(std::int64_t migration, const std::string &plan_hash);
 // Writes counts and state of `run`; finished_at is set when the state is final.
@@ -39,5 +45,10 @@ void update_run(const RunRecord &run);
 std::int32_t next_batch(std::int64_t run);
 void insert_batch(std::int64_t run, std::int32_t batch, std::int32_t step, const char *kind, const std::string &relation, std::int64_t rows,
                   TimestampTz started);
+// Runs of a migration that have changes in their log and were not rolled back.
+std::vector<std::int64_t> runs_to_undo(std::int64_t migration);
+
+// Who acts, for people: the session's user, and the current one where it differs: alice, or "alice (as postgres)". Not inside of RunAs.
+std::string actor_name();
 
 } // namespace tenantmig

@@ -28,6 +28,8 @@ struct ReviewRow {
 ReviewRow get_review(std::int64_t id); // 42704
 // Rows of a migration in order of id; closed ones too if asked.
 void for_each_review(std::int64_t migration, bool include_closed, const std::function<void(const ReviewRow &)> &on_row);
+// All reviews of a run in order of id, whatever their state.
+void for_each_review_of_run(std::int64_t run, const std::function<void(const ReviewRow &)> &on_row);
 // Rows of one step that must not be queued again as they stand: open and dismissed ones that were not withdrawn.
 void for_each_queued(std::int64_t migration, std::int32_t step, const std::function<void(const ReviewRow &)> &on_row);
 // Records a decision as the current user; 55000 if there is one already (two reviewers: the second one loses).
