@@ -1,0 +1,15 @@
+// The backfill step of a spec. Used by parse_spec only.
+#pragma once
+#include "core/spec.hpp"
+#include "core/spec_reader.hpp"
+
+namespace tenantmig::core {
+
+struct ParsedBackfill {
+    BackfillStep step;
+    std::vector<std::string> target; // parts of the table's name and the column, as the database has them
+};
+
+ParsedBackfill parse_backfill(const Json &value, std::string path, int number);
+
+} // namespace tenantmig::core
