@@ -2,8 +2,8 @@
 import io
 import random
 
-from generate import OPERATOR, OWNERS
-from values import copy_text, literal, quote
+from tables import OPERATOR, OWNERS
+from values import DOMAINS, copy_text, literal, quote
 
 
 def full(table):
@@ -30,6 +30,7 @@ class Builder:
 
     def build(self):
         case = self.case
+        self.run(DOMAINS)
         for schema in case.schemas:
             self.run(f"CREATE SCHEMA {quote(schema)}; GRANT USAGE ON SCHEMA {quote(schema)} TO PUBLIC")
         for table in case.tables:
@@ -71,6 +72,10 @@ class Builder:
         for column in table.unique:
             self.run(f"ALTER TABLE {name} ADD UNIQUE ({quote(column)})")
         self.churn(table)
+        if table.heir:  # an inheriting table is a table of its own: nobody asked for its rows
+            heir = f"{quote(table.schema)}.{quote(table.heir)}"
+            names = ", ".join(quote(c.name) for c in table.columns if not c.generated)
+            self.run(f"CREATE TABLE {heir} () INHERITS ({name}); INSERT INTO {heir} ({names}) SELECT {names} FROM ONLY {name} LIMIT 3")
 
     def has_key(self, name):
         self.cursor.execute("SELECT EXISTS (SELECT FROM pg_index WHERE indrelid = %s::regclass)", (name,))

@@ -39,6 +39,7 @@ class Table:
     touched: list = field(default_factory=list)  # columns that triggers or generation change
     audit: Optional[str] = None                  # name of the table that its audit trigger writes
     statement_audit: Optional[str] = None
+    heir: Optional[str] = None                   # name of a table that inherits from it
 
     def type_of(self, column):
         return next(c.type for c in self.columns if c.name == column)

@@ -49,11 +49,16 @@ class Database:
         return compact({name: int(v) if family(table.type_of(name)) == "int" else v for name, v in zip(table.key, values)})
 
     def table(self, table):
-        """{row key: {column: text}}"""
+        """{row key: {column: text}}; of an inheriting table how often each row is there"""
         names = [c.name for c in table.columns]
         columns = ", ".join(f"{quote(n)}::text" for n in names)
         at = [names.index(k) for k in table.key]
-        return {self.key_text(table, [row[i] for i in at]): dict(zip(names, row)) for row in self.rows(f"SELECT {columns} FROM {self.full(table)}")}
+        only = "" if table.partition else "ONLY "
+        rows = {self.key_text(table, [row[i] for i in at]): dict(zip(names, row)) for row in self.rows(f"SELECT {columns} FROM {only}{self.full(table)}")}
+        if table.heir:
+            for number, row in enumerate(sorted(self.rows(f"SELECT {columns} FROM {quote(table.schema)}.{quote(table.heir)}"), key=str)):
+                rows[f"inheriting {number}"] = dict(zip(names, row))
+        return rows
 
     def tables(self):
         return {i: self.table(t) for i, t in enumerate(self.case.tables)}

@@ -67,7 +67,7 @@ class Model:
         for number, table in enumerate(self.case.tables):
             columns = ", ".join(f"{quote(c.name)} AS c{i}" for i, c in enumerate(table.columns))
             self.cursor.execute(f"DROP TABLE IF EXISTS m{number}; CREATE TEMP TABLE m{number} AS SELECT row_number() OVER () AS rid, {columns} "
-                                f"FROM {quote(table.schema)}.{quote(table.name)}; ANALYZE m{number}")
+                                f"FROM {'' if table.partition else 'ONLY '}{quote(table.schema)}.{quote(table.name)}; ANALYZE m{number}")
 
     # --- evidence: (rid, src, tenant, n) per source -----------------------------------------------------------
 

@@ -5,8 +5,8 @@ import psycopg2
 
 import compare
 from compare import Database, Mismatch, differ, expect
-from generate import OPERATOR
 from model import Model
+from tables import OPERATOR
 from values import compact, literal, quote
 
 REVIEW = "SELECT run_id, relation, row_key, class, candidates, state FROM tenantmig.review(%s, true)"
@@ -200,6 +200,7 @@ class Scenario:
         self.rng.shuffle(rows)
         chosen = rows[:self.rng.choice([0, 0, 4, 12])]
         for table, row_key, column in chosen:
+            name = ("" if table.partition else "ONLY ") + Database.full(table)
             match = " AND ".join(f"{quote(name)} = {literal(value)}" for name, value in row_key.items())
             step = next(s for s in self.case.steps if s.table is table)
             change = self.rng.choice(["other", "other", "null", "delete", "touch", "soft"])
@@ -208,9 +209,9 @@ class Scenario:
                    "touch": f"SET {quote(table.key[0])} = {quote(table.key[0])}"}.get(change)
             try:
                 if sql:
-                    self.database.cursor.execute(f"UPDATE {Database.full(table)} {sql} WHERE {match}")
+                    self.database.cursor.execute(f"UPDATE {name} {sql} WHERE {match}")
                 else:
-                    self.database.cursor.execute(f"DELETE FROM {Database.full(table)} WHERE {match}")
+                    self.database.cursor.execute(f"DELETE FROM {name} WHERE {match}")
             except psycopg2.IntegrityError:
                 pass  # a row that others refer to stays
         return len(chosen)

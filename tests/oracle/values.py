@@ -44,13 +44,17 @@ class Names:
         raise AssertionError("no name left for " + word)
 
 
+DOMAINS = "CREATE DOMAIN public.whole AS int8 CHECK (value <> 12345678); CREATE DOMAIN public.word AS text CHECK (length(value) < 200)"
+
+
 def family(type_name):
     """int, uuid or text: what a type's values are compared as."""
-    return {"int2": "int", "int4": "int", "int8": "int", "uuid": "uuid"}.get(type_name, "text")
+    return {"int2": "int", "int4": "int", "int8": "int", "public.whole": "int", "uuid": "uuid"}.get(type_name, "text")
 
 
 def random_type(rng, of_family=None):
-    choices = {"int": ["int4", "int8", "int8", "int2"], "uuid": ["uuid"], "text": ["text", "text", "varchar", "varchar(80)"]}
+    choices = {"int": ["int4", "int4", "int8", "int8", "int8", "int2", "public.whole"], "uuid": ["uuid"],
+               "text": ["text", "text", "text", "varchar", "varchar(80)", "public.word"]}
     return rng.choice(choices[of_family or rng.choice(["int", "int", "uuid", "text"])])
 
 
