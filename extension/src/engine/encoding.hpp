@@ -1,0 +1,51 @@
+// Values as bytes: hash keys and tenants. Two values are equal exactly if their bytes are.
+#pragma once
+#include "engine/resolve.hpp"
+
+namespace tenantmig {
+
+// The SQL expression of a column for a class: the column itself, or its text.
+std::string key_expression(const std::string &alias, const Column &column, KeyClass key_class);
+// The class in which a column is compared with itself (row identity). 0A000 for types without a canonical form.
+KeyClass own_class(const Column &column);
+
+// Turns columns of a slot into the bytes of a key.
+class KeyEncoder {
+public:
+    // `first`: the slot's column (from 0) where the key starts; its columns were selected by key_expression().
+    KeyEncoder(std::vector<KeyClass> classes, int first) : classes_(std::move(classes)), first_(first) {}
+    // False if one of them is NULL. The view is valid until the next call.
+    bool encode(TupleTableSlot *slot, std::string_view *key);
+    bool fixed8() const { return classes_.size() == 1 && classes_[0] == KeyClass::integer; }
+    int end() const { return first_ + static_cast<int>(classes_.size()); }
+
+private:
+    void append(TupleTableSlot *slot, int column, KeyClass key_class);
+    std::vector<KeyClass> classes_;
+    int first_;
+    std::string buffer_;
+};
+
+// The tenants that evidence or rows name, numbered as they appear.
+class TenantDictionary {
+public:
+    explicit TenantDictionary(KeyClass tenant_class) : class_(tenant_class) {}
+    core::TenantNo number(std::string_view encoded);
+    const std::string &text(core::TenantNo tenant) const { return texts_[tenant]; }
+    bool is_number() const { return class_ == KeyClass::integer; }
+    std::size_t size() const { return texts_.size(); }
+    // Looks up in the tenant root those that were not looked up yet, as the root's owner, under the active snapshot.
+    void check_known(const StepTarget &target);
+    const std::vector<bool> &known() const { return known_; }
+    // The order in which people want to see tenants: numbers by value, others by text.
+    bool before(core::TenantNo a, core::TenantNo b) const;
+
+private:
+    KeyClass class_;
+    std::unordered_map<std::string, core::TenantNo> numbers_;
+    std::unordered_map<std::int64_t, core::TenantNo> integers_;
+    std::vector<std::string> texts_;
+    std::vector<bool> known_;
+};
+
+} // namespace tenantmig

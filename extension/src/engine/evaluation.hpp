@@ -1,0 +1,90 @@
+// Evaluates one step: reads all its evidence set-based under one snapshot, then its rows in physical order, and decides for each.
+// Nothing is written. Memory is bounded by maintenance_work_mem: what does not fit is joined through temporary files.
+#pragma once
+#include "engine/encoding.hpp"
+#include "engine/evidence.hpp"
+
+namespace tenantmig {
+
+// The active snapshot of one evaluation; sees what this transaction has done so far.
+class SnapshotScope {
+public:
+    SnapshotScope();
+    ~SnapshotScope();
+    SnapshotScope(const SnapshotScope &) = delete;
+    SnapshotScope &operator=(const SnapshotScope &) = delete;
+};
+
+// A row of the target as it is handed on. Datums are valid during the call only.
+struct EvaluatedRow {
+    TupleTableSlot *slot;          // the key's columns come first
+    std::size_t key_columns;
+    std::string_view key;          // encoded; empty unless row keys were asked for
+    bool deleted;                  // soft-deleted
+    core::TenantNo current;        // the tenant key that the row has, no_tenant for NULL
+    core::Decision decision;
+    const std::vector<core::Candidate> &candidates; // of all sources, by source
+};
+
+class RowConsumer {
+public:
+    virtual ~RowConsumer() = default;
+    virtual void row(const EvaluatedRow &row) = 0;
+    // Between two portions of rows, outside of any running query: the place to write.
+    virtual void portion_done() {}
+};
+
+// What earlier steps of a plan would have written: row key of that step's table -> tenant. Only for reading ahead.
+struct Overlay {
+    const StepTarget *target = nullptr;
+    std::unique_ptr<EvidenceTable> table; // nullptr: no later step reads it
+};
+using Overlays = std::vector<Overlay>; // by position in ResolvedMigration::steps
+
+struct EvaluationOptions {
+    bool all_rows = false;       // rows that have a tenant key too
+    bool row_keys = false;       // encode the row's key
+    long portion = 10000;        // rows
+    Overlays *overlays = nullptr;
+};
+
+class Evaluation {
+public:
+    Evaluation(const ResolvedStep &step, EvidenceMemory &memory, EvaluationOptions options);
+    void read_evidence(); // and which of the tenants that it names are in the tenant root
+    void evaluate(RowConsumer &consumer);
+    TenantDictionary &tenants() { return tenants_; }
+    bool spilled() const;
+    std::uint64_t evidence_rows() const { return evidence_rows_; }
+
+private:
+    struct SourceTables { // one table per type of a polymorphic source, else one
+        std::vector<std::unique_ptr<EvidenceTable>> tables;
+        std::vector<KeyEncoder> probes;
+        int type_column = -1; // in the slot
+    };
+    void read_source(std::size_t number);
+    std::unique_ptr<EvidenceTable> read_chain(const ResolvedSource &source, std::span<const Hop> hops);
+    void read_hop(const ResolvedSource &source, const Hop &hop, bool last, EvidenceTable *next, EvidenceTable &into);
+    EvidenceTable *table_for(std::size_t source, TupleTableSlot *slot, KeyEncoder **probe);
+    std::string scan_sql(std::vector<Value> &values);
+    void gather(TupleTableSlot *slot, std::size_t source);
+    void emit(TupleTableSlot *slot, RowConsumer &consumer);
+    void evaluate_in_memory(const std::string &sql, std::span<const Value> values, RowConsumer &consumer);
+    void evaluate_spilled(const std::string &sql, std::span<const Value> values, RowConsumer &consumer);
+
+    const ResolvedStep &step_;
+    EvidenceMemory &memory_;
+    EvaluationOptions options_;
+    TenantDictionary tenants_;
+    std::vector<SourceTables> sources_;
+    KeyEncoder row_key_, current_;
+    int deleted_column_ = -1, current_column_ = -1;
+    std::uint64_t evidence_rows_ = 0;
+    std::vector<core::Candidate> candidates_;
+};
+
+// SQL of `where`, appended to a WHERE clause; parameters are added to `values`.
+std::string condition_sql(const std::string &alias, const std::vector<ResolvedCondition> &conditions, std::vector<Value> &values);
+
+} // namespace tenantmig
