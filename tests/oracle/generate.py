@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from case import Column, ForeignKey, Source, Step
 from tables import Tables
-from values import Names, compact, family, key_values, plain, quote, random_type
+from values import Names, compact, family, key_values, plain, quote
 
 
 class Generator(Tables):

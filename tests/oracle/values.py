@@ -1,6 +1,5 @@
 """Names, values and their SQL text for the random cases: whatever a real schema may hold that is easy to get wrong."""
 import json
-import random
 import uuid
 
 RESERVED = ["order", "select", "user", "group", "table", "from", "end", "all", "null", "analyse", "default", "check"]
