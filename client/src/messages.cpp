@@ -1,0 +1,85 @@
+#include "messages.hpp"
+#include "text.hpp"
+#include <cctype>
+#include <cstdio>
+#include <fmt/format.h>
+#include <string>
+#include <unistd.h>
+
+namespace tenantmig::client::messages {
+
+namespace {
+
+bool be_quiet = false;
+bool in_progress_line = false;
+
+void write_line(std::string_view text) {
+    const std::string line = printable(text, LineBreaks::keep) + '\n';
+    std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+void write_part(std::string_view label, const std::string &text) {
+    if (!text.empty()) write_line(fmt::format("{}: {}", label, text));
+}
+
+// "400000 of 1000000 rows": the engine's progress; nothing else of the server's notices speaks that way.
+bool is_progress(std::string_view text) {
+    for (std::size_t at = text.find(" of "); at != std::string_view::npos; at = text.find(" of ", at + 1)) {
+        std::size_t digits = at + 4;
+        while (digits < text.size() && std::isdigit(static_cast<unsigned char>(text[digits])) != 0)
+            ++digits;
+        if (digits > at + 4 && at > 0 && std::isdigit(static_cast<unsigned char>(text[at - 1])) != 0 &&
+            text.substr(digits).starts_with(" rows"))
+            return true;
+    }
+    return false;
+}
+
+} // namespace
+
+void set_quiet(bool quiet) {
+    be_quiet = quiet;
+}
+
+void end_progress() {
+    if (in_progress_line) std::fputc('\n', stderr);
+    in_progress_line = false;
+}
+
+void show_error(const ErrorText &text) {
+    end_progress();
+    write_line("error: " + text.message);
+    write_part("DETAIL", text.detail);
+    write_part("HINT", text.hint);
+    write_part("LOCATION", text.location);
+    write_part("SQLSTATE", text.state);
+}
+
+void show_remark(std::string_view text) {
+    if (be_quiet) return;
+    end_progress();
+    write_line(text);
+}
+
+void show_notice(std::string_view severity, const ErrorText &text) {
+    if (be_quiet) return;
+    if (is_progress(text.message)) {
+        if (isatty(STDERR_FILENO) == 0) {
+            write_line(text.message);
+            return;
+        }
+        const std::string line = "\r" + printable(text.message) + "\033[K";
+        std::fwrite(line.data(), 1, line.size(), stderr);
+        in_progress_line = true;
+        return;
+    }
+    end_progress();
+    std::string label(severity);
+    for (char &c : label)
+        c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    write_part(label, text.message);
+    write_part("DETAIL", text.detail);
+    write_part("HINT", text.hint);
+}
+
+} // namespace tenantmig::client::messages

@@ -1,0 +1,191 @@
+// YAML spec files, event by event, so that every value has its line, a duplicate key is seen, and nothing that an alias
+// could multiply is ever built. Plain scalars get their type by the core schema of YAML 1.2; quoted ones are strings.
+#include "client_error.hpp"
+#include "input_file.hpp"
+#include "spec_file.hpp"
+#include "text.hpp"
+#include <charconv>
+#include <cmath>
+#include <fmt/format.h>
+#include <optional>
+#include <regex>
+#include <sstream>
+#include <vector>
+#include <yaml-cpp/depthguard.h>
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/mark.h>
+#include <yaml-cpp/parser.h>
+
+namespace tenantmig::client {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t depth_limit = 100;
+constexpr std::size_t longest_number = 64; // no number that we could use is longer
+
+class Builder : public YAML::EventHandler {
+public:
+    explicit Builder(SpecFile &spec) : spec_(spec) {}
+
+    void OnDocumentStart(const YAML::Mark & /*mark*/) override {}
+    void OnDocumentEnd() override {}
+    void OnNull(const YAML::Mark &mark, YAML::anchor_t anchor) override {
+        refuse_anchor(mark, anchor);
+        if (expects_key()) refuse(mark, "a key is empty");
+        place(mark, nullptr);
+    }
+    void OnAlias(const YAML::Mark &mark, YAML::anchor_t /*anchor*/) override {
+        refuse(mark, "anchors and aliases are not allowed in a spec", "", "write the value out");
+    }
+    void OnAnchor(const YAML::Mark &mark, const std::string & /*name*/) override { OnAlias(mark, 0); }
+    void OnScalar(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor,
+                  const std::string &value) override {
+        refuse_anchor(mark, anchor);
+        if (value.find('\0') != std::string::npos) refuse(mark, "a string contains a NUL character");
+        if (expects_key()) {
+            take_key(mark, value);
+            return;
+        }
+        if (tag == "?" || tag.empty())
+            place(mark, typed(mark, value));
+        else if (tag == "!" || tag == "tag:yaml.org,2002:str")
+            place(mark, value);
+        else
+            refuse_tag(mark, tag);
+    }
+    void OnSequenceStart(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor,
+                         YAML::EmitterStyle::value /*style*/) override {
+        open(mark, tag, anchor, json::array());
+    }
+    void OnSequenceEnd() override { open_.pop_back(); }
+    void OnMapStart(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor,
+                    YAML::EmitterStyle::value /*style*/) override {
+        open(mark, tag, anchor, json::object());
+    }
+    void OnMapEnd() override { open_.pop_back(); }
+
+private:
+    struct Open {
+        json *value;
+        std::string path;
+        std::optional<std::string> key; // of a mapping: the key whose value comes next
+    };
+
+    [[noreturn]] void refuse(const YAML::Mark &mark, std::string message, std::string detail = {},
+                             std::string hint = {}) const {
+        fail_document(spec_.name, static_cast<std::size_t>(mark.line) + 1, std::move(message), std::move(detail),
+                      std::move(hint));
+    }
+    void refuse_anchor(const YAML::Mark &mark, YAML::anchor_t anchor) {
+        if (anchor != 0) OnAlias(mark, anchor);
+    }
+    [[noreturn]] void refuse_tag(const YAML::Mark &mark, const std::string &tag) const {
+        refuse(mark, fmt::format("the tag {} is not allowed in a spec", json_quoted(tag)), "",
+               "write the value without a tag; in quotes it is a string");
+    }
+    [[nodiscard]] bool expects_key() const {
+        return !open_.empty() && open_.back().value->is_object() && !open_.back().key;
+    }
+    void take_key(const YAML::Mark &mark, const std::string &key) {
+        if (open_.back().value->contains(key))
+            refuse(mark, fmt::format("the key {} stands twice in the same mapping", json_quoted(key)),
+                   fmt::format("It first stands in line {}.", spec_.lines[path_of(key)]));
+        open_.back().key = key;
+        spec_.lines[path_of(key)] = static_cast<std::size_t>(mark.line) + 1;
+    }
+    [[nodiscard]] std::string path_of(const std::string &key) const {
+        return open_.back().path.empty() ? key : open_.back().path + "." + key;
+    }
+
+    // Stores a value where it belongs and says where that is.
+    Open place(const YAML::Mark &mark, json &&value) {
+        if (open_.empty()) {
+            spec_.document = std::move(value);
+            return {&spec_.document, "", std::nullopt};
+        }
+        Open &parent = open_.back();
+        if (parent.value->is_object()) {
+            const std::string key = *parent.key;
+            parent.key.reset();
+            return {&((*parent.value)[key] = std::move(value)), path_of(key), std::nullopt};
+        }
+        const std::string path = fmt::format("{}[{}]", parent.path, parent.value->size());
+        spec_.lines[path] = static_cast<std::size_t>(mark.line) + 1;
+        parent.value->push_back(std::move(value));
+        return {&parent.value->back(), path, std::nullopt};
+    }
+    void open(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor, json &&value) {
+        refuse_anchor(mark, anchor);
+        if (expects_key()) refuse(mark, "a key is not text", "Found a list or a mapping.");
+        if (!tag.empty() && tag != "?" && tag != "!") refuse_tag(mark, tag);
+        if (open_.size() >= depth_limit)
+            refuse(mark, fmt::format("the document is nested deeper than {} levels", depth_limit));
+        open_.push_back(place(mark, std::move(value)));
+    }
+
+    json typed(const YAML::Mark &mark, const std::string &value) const {
+        if (value.empty() || value == "~" || value == "null" || value == "Null" || value == "NULL") return nullptr;
+        if (value == "true" || value == "True" || value == "TRUE") return true;
+        if (value == "false" || value == "False" || value == "FALSE") return false;
+        if (std::string("+-.0123456789").find(value.front()) == std::string::npos) return value;
+        static const std::regex digits("[-+]?[0-9]+"), octal("0o[0-7]+"), hexadecimal("0x[0-9a-fA-F]+"),
+            real("[-+]?(\\.[0-9]+|[0-9]+(\\.[0-9]*)?)([eE][-+]?[0-9]+)?"),
+            not_finite("[-+]?\\.(inf|Inf|INF)|\\.(nan|NaN|NAN)");
+        if (value.size() > longest_number) {
+            if (value.find_first_not_of("+-.0123456789eE") == std::string::npos)
+                refuse(mark, "a number is too long", "", "put it in quotes if it is meant as text");
+            return value;
+        }
+        if (std::regex_match(value, digits)) return integer(mark, value, value.starts_with('+') ? 1 : 0, 10);
+        if (std::regex_match(value, octal)) return integer(mark, value, 2, 8);
+        if (std::regex_match(value, hexadecimal)) return integer(mark, value, 2, 16);
+        if (std::regex_match(value, not_finite))
+            refuse(mark, fmt::format("{} is not a number that a spec can hold", value));
+        if (!std::regex_match(value, real)) return value;
+        double number = 0;
+        const char *first = value.data() + (value.starts_with('+') ? 1 : 0);
+        const auto parsed = std::from_chars(first, value.data() + value.size(), number);
+        if (parsed.ec != std::errc() || !std::isfinite(number))
+            refuse(mark, fmt::format("the number {} is out of range", value));
+        return number;
+    }
+    json integer(const YAML::Mark &mark, const std::string &value, std::size_t skip, int base) const {
+        std::int64_t number = 0;
+        const auto parsed = std::from_chars(value.data() + skip, value.data() + value.size(), number, base);
+        if (parsed.ec != std::errc())
+            refuse(mark, "an integer does not fit into 64 bits", fmt::format("Found {}.", value),
+                   "put it in quotes if it is meant as text");
+        return number;
+    }
+
+    SpecFile &spec_;
+    std::vector<Open> open_;
+};
+
+} // namespace
+
+void read_yaml(const std::string &content, SpecFile &spec) {
+    std::istringstream stream(content);
+    try {
+        YAML::Parser parser(stream);
+        Builder builder(spec);
+        if (!parser.HandleNextDocument(builder)) return;
+        if (spec.document.is_null()) return;
+        SpecFile rest;
+        rest.name = spec.name;
+        Builder second(rest);
+        if (parser.HandleNextDocument(second))
+            fail_document(spec.name, 0, "the file holds several documents", "",
+                          "one file is one spec: remove everything from the second --- on");
+    } catch (const YAML::DeepRecursion &error) {
+        fail_document(spec.name, static_cast<std::size_t>(error.mark.line) + 1, "the document is nested too deeply");
+    } catch (const YAML::Exception &error) {
+        fail_document(spec.name, error.mark.is_null() ? 0 : static_cast<std::size_t>(error.mark.line) + 1,
+                      "the spec is not YAML", error.msg);
+    }
+}
+
+} // namespace tenantmig::client
