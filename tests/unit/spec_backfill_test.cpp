@@ -316,7 +316,8 @@ TEST(Sources, DuplicatesAreRefused) {
 TEST(Sources, DifferentConditionsMakeDifferentSourcesAndLabels) {
     const auto labels = [](std::string_view list) {
         Texts all;
-        for (const Source &s : parse_spec(with(sources, json(list))).steps[0].sources)
+        const Spec spec = parse_spec(with(sources, json(list)));
+        for (const Source &s : spec.steps[0].sources)
             all.push_back(s.label);
         return all;
     };
