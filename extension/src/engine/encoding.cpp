@@ -81,6 +81,16 @@ core::TenantNo TenantDictionary::number(std::string_view encoded) {
     return place->second;
 }
 
+core::TenantNo TenantDictionary::number_of_text(const std::string &text) {
+    if (class_ == KeyClass::text)
+        return number(text);
+    Datum value = datum_from_text(class_ == KeyClass::integer ? INT8OID : UUIDOID, -1, text);
+    if (class_ == KeyClass::uuid)
+        return number({reinterpret_cast<const char *>(DatumGetUUIDP(value)->data), UUID_LEN});
+    std::int64_t integer = DatumGetInt64(value);
+    return number({reinterpret_cast<const char *>(&integer), sizeof integer});
+}
+
 bool TenantDictionary::before(core::TenantNo a, core::TenantNo b) const {
     if (class_ == KeyClass::integer)
         return std::stoll(texts_[a]) < std::stoll(texts_[b]);

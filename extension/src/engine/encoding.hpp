@@ -31,6 +31,7 @@ class TenantDictionary {
 public:
     explicit TenantDictionary(KeyClass tenant_class) : class_(tenant_class) {}
     core::TenantNo number(std::string_view encoded);
+    core::TenantNo number_of_text(const std::string &text); // errors of the type's input function pass through
     const std::string &text(core::TenantNo tenant) const { return texts_[tenant]; }
     bool is_number() const { return class_ == KeyClass::integer; }
     std::size_t size() const { return texts_.size(); }

@@ -57,8 +57,8 @@ std::string columns_sql(const Table &table, const std::vector<AttrNumber> &colum
 }
 } // namespace
 
-Evaluation::Evaluation(const ResolvedStep &step, EvidenceMemory &memory, EvaluationOptions options)
-    : step_(step), memory_(memory), options_(options), tenants_(step.tenant_class), sources_(step.sources.size()), row_key_({}, 0), current_({}, 0) {}
+Evaluation::Evaluation(const ResolvedStep &step, TenantDictionary &tenants, EvidenceMemory &memory, EvaluationOptions options)
+    : step_(step), memory_(memory), options_(options), tenants_(tenants), sources_(step.sources.size()), row_key_({}, 0), current_({}, 0) {}
 
 bool Evaluation::spilled() const {
     for (const SourceTables &source : sources_)

@@ -50,10 +50,10 @@ struct EvaluationOptions {
 
 class Evaluation {
 public:
-    Evaluation(const ResolvedStep &step, EvidenceMemory &memory, EvaluationOptions options);
+    // `tenants` is shared by the steps of one migration.
+    Evaluation(const ResolvedStep &step, TenantDictionary &tenants, EvidenceMemory &memory, EvaluationOptions options);
     void read_evidence(); // and which of the tenants that it names are in the tenant root
     void evaluate(RowConsumer &consumer);
-    TenantDictionary &tenants() { return tenants_; }
     bool spilled() const;
     std::uint64_t evidence_rows() const { return evidence_rows_; }
 
@@ -76,7 +76,7 @@ private:
     const ResolvedStep &step_;
     EvidenceMemory &memory_;
     EvaluationOptions options_;
-    TenantDictionary tenants_;
+    TenantDictionary &tenants_;
     std::vector<SourceTables> sources_;
     KeyEncoder row_key_, current_;
     int deleted_column_ = -1, current_column_ = -1;
