@@ -128,7 +128,8 @@ class Builder:
 
     def references(self, table):
         for fk in table.fks:
-            self.run(f"ALTER TABLE {full(table)} ADD FOREIGN KEY ({quote(fk.column)}) REFERENCES {full(fk.table)} ({quote(fk.ref)})"
+            columns, refs = (", ".join(quote(pair[i]) for pair in [(fk.column, fk.ref)] + fk.more) for i in (0, 1))
+            self.run(f"ALTER TABLE {full(table)} ADD FOREIGN KEY ({columns}) REFERENCES {full(fk.table)} ({refs})"
                      + (" DEFERRABLE INITIALLY DEFERRED" if fk.deferred else "") + ("" if fk.valid else " NOT VALID"))
 
     def finish(self, table):

@@ -20,6 +20,7 @@ class ForeignKey:
     ref: str
     valid: bool = True
     deferred: bool = False
+    more: list = field(default_factory=list)     # further (column, ref) of a key of several columns
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Source:
     table: Optional[Table] = None    # children: the child; parent: the parent
     column: Optional[str] = None     # children: the child's column; parent, polymorphic: the target's
     ref: Optional[str] = None        # what the column equals on the other side
+    more: list = field(default_factory=list)     # children: further (column, ref) of a foreign key of several columns
     tenant: Optional[str] = None     # tenant key of the end
     hops: list = field(default_factory=list)     # path: (column, table, ref)
     type_column: Optional[str] = None

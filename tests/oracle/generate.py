@@ -65,44 +65,53 @@ class Generator(Tables):
         return [tenant] * rng.randint(1, 3) + [None] * rng.choice([0, 0, 1])
 
     def add_children(self, step, ref):
+        """A table whose rows point at the target: by one column or, where the target's key has two, by both (ref is None)."""
         rng, target = self.rng, step.table
         child = self.new_table(rng.choice(["appointments", "phone_numbers", "calls", "notes"]))
-        key_type = target.type_of(ref)
-        must = ref not in target.key or target.key_kind != "pk" or len(target.key) > 1 or self.case.one_line
+        refs = [ref] if ref else list(target.key)
+        must = not ref or ref not in target.key or target.key_kind != "pk" or len(target.key) > 1 or self.case.one_line
         valid = self.chance(0.6)
-        child.columns = []
         child_id = self.add(child, "id", "int8", not_null=True)
         child.key = [child_id]
         if self.chance(0.08):
             child.partition, valid = ("hash", child_id), True
         with_fk = must or self.chance(0.5)
-        column_type = key_type
-        if family(key_type) == "text":
-            column_type = rng.choice(["text", "varchar"])
-        elif key_type == "int4" and self.chance(0.3):
-            column_type = "int8"
-        column = self.add(child, rng.choice(["customer_id", "ref", "about"]), column_type)
+        columns = []
+        for other in refs:
+            key_type = target.type_of(other)
+            if family(key_type) == "text":
+                key_type = rng.choice(["text", "varchar"])
+            elif key_type == "int4" and self.chance(0.3):
+                key_type = "int8"
+            columns.append(self.add(child, rng.choice(["customer_id", "ref", "about"]), key_type))
+        pairs = list(zip(columns, refs))
         tenant, named = self.tenant_key(child, step.column)
         if with_fk:
-            child.fks.append(ForeignKey(column, target, ref, valid=valid))
+            child.fks.append(ForeignKey(columns[0], target, refs[0], valid=valid, more=pairs[1:]))
         for row in target.rows:
-            if row[ref] is None:
+            if any(row[other] is None for other in refs):
                 continue
             for value in self.child_tenants(row):
-                child.rows.append({column: row[ref], tenant: self.allowed(child, tenant, value), "__t": value})
-        strays = [None]
-        if not (with_fk and valid):
-            taken = {r[ref] for r in target.rows}
-            strays += [v for v in key_values(rng, column_type if column_type != "int8" else key_type, len(taken) + 4) if v not in taken]
-        for _ in range(rng.randint(0, 6)):
-            child.rows.append({column: rng.choice(strays), tenant: rng.choice(self.tenants), "__t": None})
+                child.rows.append({tenant: self.allowed(child, tenant, value), "__t": value} | {column: row[other] for column, other in pairs})
+        child.rows += [{tenant: rng.choice(self.tenants), "__t": None} | self.stray(target, pairs, with_fk and valid) for _ in range(rng.randint(0, 6))]
         rng.shuffle(child.rows)
         for i, row in enumerate(child.rows):
             row[child_id] = i * 3
         self.add_extras(child, child.rows, 0.5)
-        source = Source("children", "", child, column, ref, tenant, where=self.conditions([child], 0.25))
-        source.json = {"via": self.sql_name(child, column)} | ({"tenant": self.sql_column(tenant)} if named or self.explicit(child) else {})
+        source = Source("children", "", child, columns[0], refs[0], pairs[1:], tenant, where=self.conditions([child], 0.25))
+        source.json = {"via": self.sql_name(child, rng.choice(columns))} | ({"tenant": self.sql_column(tenant)} if named or self.explicit(child) else {})
         return source
+
+    def stray(self, target, pairs, valid):
+        """The reference of a row that points at nothing: (partly) NULL or, where nothing forbids it, dangling."""
+        reference = {}
+        for column, ref in pairs:
+            taken = {r[ref] for r in target.rows}
+            free = [v for v in key_values(self.rng, target.type_of(ref), len(taken) + 4) if v not in taken]
+            reference[column] = None if valid or self.chance(0.5) else self.rng.choice(free)
+        if valid and len(pairs) > 1 and target.rows and self.chance(0.5):
+            reference[pairs[1][0]] = target.rows[0][pairs[1][1]]
+        return reference
 
     def explicit(self, table):
         """Whether a spec names a tenant key that would be found anyway."""
@@ -124,7 +133,7 @@ class Generator(Tables):
     def add_parent(self, step, pool=None):
         pool = pool or self.pool_for(step)
         column = self.reference(step.table, "branch_id", pool, pool.ref, self.wanted)
-        source = Source("parent", "", pool, column, pool.ref, pool.tenant, where=self.conditions([pool], 0.2))
+        source = Source("parent", "", pool, column, pool.ref, tenant=pool.tenant, where=self.conditions([pool], 0.2))
         source.json = {"via": self.sql_column(column)}
         if self.needs_tenant(step, pool) or self.explicit(pool):
             source.json["tenant"] = self.sql_column(pool.tenant)
@@ -236,9 +245,9 @@ class Generator(Tables):
         wanted = rng.randint(1, 4)
         while len(step.sources) < wanted:
             kind = rng.choice(kinds)
-            if kind == "children" and not ref:
+            if kind == "children" and not ref and len(target.key) == 1:
                 kind = "parent"
-            step.sources.append(self.add_children(step, ref) if kind == "children" else getattr(self, "add_" + kind)(step))
+            step.sources.append(self.add_children(step, None if len(target.key) == 2 and self.chance(0.5) else ref) if kind == "children" else getattr(self, "add_" + kind)(step))
         rng.shuffle(step.sources)
         if self.chance(0.1) and not case.one_line:
             self.repeat_source(step)
@@ -272,7 +281,7 @@ class Generator(Tables):
         for row in child.rows:
             choices = index.get(row["__t"] if self.chance(0.9) else self.rng.choice(self.tenants))
             row[column] = self.rng.choice(choices)[ref] if choices and self.chance(0.8) else None
-        source = Source("children", "", child, column, ref, child.tenant)
+        source = Source("children", "", child, column, ref, tenant=child.tenant)
         source.json = {"via": self.sql_name(child, column)}
         if self.needs_tenant(step, child):
             source.json["tenant"] = self.sql_column(child.tenant)

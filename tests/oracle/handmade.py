@@ -44,8 +44,8 @@ def check(connection):
         cursor.execute(f"CREATE TABLE handmade.{t.name} ({', '.join(f'{c.name} {c.type}' for c in t.columns)})")
         for row in t.rows:
             cursor.execute(f"INSERT INTO handmade.{t.name} VALUES ({', '.join(['%s'] * len(row))})", tuple(row.values()))
-    a = Source("children", "a", appointments, "customer_id", "id", "company_id")
-    b = Source("parent", "b", branches, "branch_id", "id", "company_id")
+    a = Source("children", "a", appointments, "customer_id", "id", tenant="company_id")
+    b = Source("parent", "b", branches, "branch_id", "id", tenant="company_id")
     a_where = Source(**(vars(a) | {"where": {"status": None}}))
     open_or_none = {"status": ["open", None]}
     for what, expected, sources, more in (

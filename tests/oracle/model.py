@@ -81,7 +81,8 @@ class Model:
             other = source.table
             mine, theirs = (source.ref, source.column) if source.kind == "children" else (source.column, source.ref)
             tenant = self.at("e", other, source.tenant)
-            return (f"{head % tenant} JOIN m{self.number(other)} e ON {self.at('e', other, theirs)} = {self.at('t', target, mine)} "
+            more = "".join(f" AND {self.at('e', other, theirs)} = {self.at('t', target, mine)}" for theirs, mine in source.more)
+            return (f"{head % tenant} JOIN m{self.number(other)} e ON {self.at('e', other, theirs)} = {self.at('t', target, mine)}{more} "
                     f"WHERE {tenant} IS NOT NULL{where('e', other)} {tail}")
         if source.kind == "path":
             joins, before, table = "", "t", target
@@ -217,5 +218,5 @@ class Model:
         for kind, schema, name, column, ref, child_label, parent_label, tenant in self.cursor.fetchall():
             table = next(t for t in self.case.tables if (t.schema, t.name) == (schema, name))
             if tenant:
-                sources.append(Source("children" if kind == 1 else "parent", child_label if kind == 1 else parent_label, table, column, ref, tenant))
+                sources.append(Source("children" if kind == 1 else "parent", child_label if kind == 1 else parent_label, table, column, ref, tenant=tenant))
         return sources
