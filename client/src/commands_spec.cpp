@@ -11,12 +11,20 @@ namespace tenantmig::client {
 
 namespace {
 
-// "spec: steps[0].backfill.table: …" -> "steps[0].backfill.table"
+// "spec: steps[0].backfill["a: b"]: …" -> "steps[0].backfill["a: b"]"
 std::string path_in(const std::string &message) {
     constexpr std::string_view start = "spec: ";
     if (!message.starts_with(start)) return {};
-    const std::size_t end = message.find(": ", start.size());
-    return end == std::string::npos ? "" : message.substr(start.size(), end - start.size());
+    bool quoted = false;
+    for (std::size_t at = start.size(); at < message.size(); ++at) {
+        if (message[at] == '\\' && quoted)
+            ++at;
+        else if (message[at] == '"')
+            quoted = !quoted;
+        else if (message[at] == ':' && !quoted)
+            return message.substr(start.size(), at - start.size());
+    }
+    return {};
 }
 
 // What the document alone tells, checked without a server. An error gets the line that its path stands in.

@@ -43,7 +43,8 @@ public:
     bool end_object() override { return close(); }
     bool end_array() override { return close(); }
     bool key(string_t &value) override {
-        if (open_.back()->contains(value)) refuse(fmt::format("the key {} stands twice", json_quoted(value)));
+        if (open_.back()->contains(value))
+            fail_document(spec_.name, 0, fmt::format("the key {} stands twice in the same object", json_quoted(value)));
         key_ = value;
         return true;
     }

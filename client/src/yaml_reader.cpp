@@ -1,6 +1,7 @@
 // YAML spec files, event by event, so that every value has its line, a duplicate key is seen, and nothing that an alias
 // could multiply is ever built. Plain scalars get their type by the core schema of YAML 1.2; quoted ones are strings.
 #include "client_error.hpp"
+#include "core/spec_reader.hpp"
 #include "input_file.hpp"
 #include "spec_file.hpp"
 #include "text.hpp"
@@ -24,11 +25,12 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t depth_limit = 100;
-constexpr std::size_t longest_number = 64; // no number that we could use is longer
+constexpr std::size_t value_limit = 100000; // no spec comes near; a file that does would take minutes to convert
+constexpr std::size_t longest_number = 64;  // no number that we could use is longer
 
 class Builder : public YAML::EventHandler {
 public:
-    explicit Builder(SpecFile &spec) : spec_(spec) {}
+    Builder(const std::string &content, SpecFile &spec) : content_(content), spec_(spec) {}
 
     void OnDocumentStart(const YAML::Mark & /*mark*/) override {}
     void OnDocumentEnd() override {}
@@ -44,6 +46,7 @@ public:
     void OnScalar(const YAML::Mark &mark, const std::string &tag, YAML::anchor_t anchor,
                   const std::string &value) override {
         refuse_anchor(mark, anchor);
+        if (tag == "!") require_end(mark);
         if (value.find('\0') != std::string::npos) refuse(mark, "a string contains a NUL character");
         if (expects_key()) {
             take_key(mark, value);
@@ -86,6 +89,19 @@ private:
         refuse(mark, fmt::format("the tag {} is not allowed in a spec", json_quoted(tag)), "",
                "write the value without a tag; in quotes it is a string");
     }
+    // yaml-cpp takes the end of the file for the end of a quoted scalar: a file that was cut off would pass.
+    void require_end(const YAML::Mark &mark) const {
+        const auto start = static_cast<std::size_t>(mark.pos);
+        if (start >= content_.size() || (content_[start] != '"' && content_[start] != '\'')) return;
+        const char quote = content_[start];
+        for (std::size_t at = start + 1; at < content_.size(); ++at) {
+            if (content_[at] == '\\' && quote == '"')
+                ++at;
+            else if (content_[at] == quote)
+                return; // in single quotes '' ends the scan early: good enough to see an end at all
+        }
+        refuse(mark, "the spec is not YAML", "A quoted text is never closed.");
+    }
     [[nodiscard]] bool expects_key() const {
         return !open_.empty() && open_.back().value->is_object() && !open_.back().key;
     }
@@ -96,12 +112,11 @@ private:
         open_.back().key = key;
         spec_.lines[path_of(key)] = static_cast<std::size_t>(mark.line) + 1;
     }
-    [[nodiscard]] std::string path_of(const std::string &key) const {
-        return open_.back().path.empty() ? key : open_.back().path + "." + key;
-    }
+    [[nodiscard]] std::string path_of(const std::string &key) const { return core::join_path(open_.back().path, key); }
 
     // Stores a value where it belongs and says where that is.
     Open place(const YAML::Mark &mark, json &&value) {
+        if (++values_ > value_limit) refuse(mark, fmt::format("the document holds more than {} values", value_limit));
         if (open_.empty()) {
             spec_.document = std::move(value);
             return {&spec_.document, "", std::nullopt};
@@ -112,7 +127,7 @@ private:
             parent.key.reset();
             return {&((*parent.value)[key] = std::move(value)), path_of(key), std::nullopt};
         }
-        const std::string path = fmt::format("{}[{}]", parent.path, parent.value->size());
+        const std::string path = core::join_path(parent.path, parent.value->size());
         spec_.lines[path] = static_cast<std::size_t>(mark.line) + 1;
         parent.value->push_back(std::move(value));
         return {&parent.value->back(), path, std::nullopt};
@@ -161,8 +176,10 @@ private:
         return number;
     }
 
+    const std::string &content_;
     SpecFile &spec_;
     std::vector<Open> open_;
+    std::size_t values_ = 0;
 };
 
 } // namespace
@@ -171,12 +188,12 @@ void read_yaml(const std::string &content, SpecFile &spec) {
     std::istringstream stream(content);
     try {
         YAML::Parser parser(stream);
-        Builder builder(spec);
+        Builder builder(content, spec);
         if (!parser.HandleNextDocument(builder)) return;
         if (spec.document.is_null()) return;
         SpecFile rest;
         rest.name = spec.name;
-        Builder second(rest);
+        Builder second(content, rest);
         if (parser.HandleNextDocument(second))
             fail_document(spec.name, 0, "the file holds several documents", "",
                           "one file is one spec: remove everything from the second --- on");

@@ -1,0 +1,71 @@
+# Arguments, help, version: everything that the client decides before it looks for a server.
+use strict;
+use warnings FATAL => 'all';
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use TenantmigTest;
+use Test::More;
+
+$ENV{PGHOST} = '/nonexistent'; # whoever connects here fails with status 2
+
+client_ok('version', ['--version'], 0, qr/\Atenantmig \d+\.\d+\.\d+\n\z/, qr/\A\z/);
+my $help = client_ok('help', ['--help'], 0, qr/^  rollback /m, qr/\A\z/);
+like($help->{out}, qr/^Exit status: 0 done.*130 interrupted\.$/ms, 'help lists the exit statuses');
+for my $command (qw(validate plan preflight run verify rollback report status)) {
+  client_ok("help of $command", [$command, '--help'], 0, qr/^Usage: tenantmig $command /m, qr/\A\z/);
+}
+for my $command (qw(list export import resolve dismiss)) {
+  client_ok("help of review $command", ['review', $command, '--help'], 0, qr/^Usage: tenantmig review $command /m);
+}
+
+my @usage = (
+  ['no command', [], qr/^error: a command is required\n/],
+  ['unknown command', ['nope'], qr/^error: "nope" is not a command\n/],
+  ['review without a command', ['review'], qr/^error: a command is required\n/],
+  ['unknown command of review', ['review', 'nope'], qr/^error: "nope" is not a command\n/],
+  ['unknown option', ['plan', 'x', '--nope'], qr/^error: the following argument was not expected: --nope\n/],
+  ['too many arguments', ['run', 'x', 'y'], qr/not expected: y/],
+  ['too few arguments', ['run'], qr/^error: spec-or-migration is required\n/],
+  ['option without its value', ['status', '--dbname'], qr/^error: --dbname/],
+  ['unknown format', ['--format', 'xml', 'status'], qr/^error: --format: xml not in \{table,json,csv\}\n/],
+  ['unknown report format', ['report', '3', '--report-format', 'html'], qr/^error: --report-format: html not in/],
+  ['sample without dry run', ['run', 'x', '--dry-run-rows', '4'], qr/^error: --dry-run-rows requires --dry-run\n/],
+  ['full without dry run', ['run', 'x', '--dry-run-full'], qr/^error: --dry-run-full requires --dry-run\n/],
+  ['sample and full', ['run', 'x', '--dry-run', '--dry-run-full', '--dry-run-rows', '4'], qr/^error: --dry-run-(rows|full) excludes/],
+  ['sample of nothing', ['run', 'x', '--dry-run', '--dry-run-rows', '0'], qr/^error: --dry-run-rows: "0" is not a number of rows, 1 or more\n/],
+  ['sample of a part of a row', ['run', 'x', '--dry-run', '--dry-run-rows', '1.5'], qr/"1\.5" is not a number of rows/],
+  ['share that is none', ['run', 'x', '--max-count-change', 'abc'], qr/^error: --max-count-change: "abc" is not a share, 0 or more\n/],
+  ['negative share', ['run', 'x', '--max-count-change=-1'], qr/"-1" is not a share/],
+  ['infinite share', ['run', 'x', '--max-count-change', 'inf'], qr/"inf" is not a share/],
+  ['review id that is no number', ['review', 'resolve', 'x', '1'], qr/^error: "x" is not the id of a review\n/],
+  ['review id that is too long', ['review', 'dismiss', '9' x 30], qr/is not the id of a review/],
+);
+for my $case (@usage) {
+  my ($name, $arguments, $error) = @$case;
+  my $call = client_fails($name, $arguments, 3, $error);
+  like($call->{err}, qr/^HINT: /m, "$name: a hint");
+}
+
+# hostile arguments come back escaped
+my $hostile = client_fails('terminal escapes in an argument', ["\e]0;owned\a"], 3, qr/^error: "\\x1B\]0;owned\\x07" is not a command/);
+unlike($hostile->{err}, qr/[\e\a]/, 'no raw control character');
+
+client_fails('no server', ['status'], 2, qr/^error: connection to server on socket "\/nonexistent\/.*failed/);
+client_fails('no server, host given', ['status', '-h', '/nowhere'], 2, qr/socket "\/nowhere\//);
+client_fails('no server, global option first', ['-h', '/nowhere', 'status'], 2, qr/socket "\/nowhere\//);
+client_fails('impossible port', ['status', '-p', 'abc'], 2, qr/^error: invalid integer value "abc" for connection option "port"/);
+client_fails('unknown keyword in conninfo', ['status', '-d', 'hots=x'], 2, qr/^error: invalid connection option "hots"/);
+client_fails('bad URI', ['status', '-d', 'postgresql://[::1/x'], 2, qr/^error: /);
+client_fails('unknown service', ['status', '-d', 'service=nope'], 2, qr/^error: definition of service "nope" not found/);
+
+# standard output that takes nothing is a failure, not silence
+if (-w '/dev/full') {
+  my $spec = write_text(folder() . '/spec.json', '{"migration": "m", "tenants": {"table": "t"}, "steps": [{"backfill": {"table": "c", "column": "t_id", "sources": [{"via": "a.b"}]}}]}');
+  my $err = qx(tenantmig validate --offline $spec 2>&1 >/dev/full);
+  is($? >> 8, 1, 'disk full: status 1');
+  like($err, qr/^error: could not write the output\nDETAIL: No space left on device/, 'disk full: error');
+  $err = qx(exec 2>&1 >&-; tenantmig validate --offline $spec);
+  is($? >> 8, 1, 'standard output closed: status 1');
+}
+
+done_testing();
