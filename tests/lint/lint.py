@@ -151,7 +151,7 @@ def check_scheduled(root):
     root = Path(root)
     places = {
         "sql": r"[a-z0-9_]+\.sql", "expected": r"[a-z0-9_]+\.out", "tests/isolation/specs": r"[a-z0-9_-]+\.spec",
-        "tests/isolation/expected": r"[a-z0-9_-]+\.out", "tests/tap": r"([a-z0-9_-]+\.pl|\w+\.pm)", "tests/unit": r"([a-z0-9_]+\.[ch]pp|unit_tests|.*\.[od])",
+        "tests/isolation/expected": r"[a-z0-9_-]+\.out", "tests/tap": r"([a-z0-9_-]+\.pl|lib/\w+\.pm|data/[^/]+)", "tests/unit": r"([a-z0-9_]+\.[ch]pp|unit_tests|.*\.[od])",
     }
     for folder, pattern in places.items():
         for path in files(root, f"{folder}/**/*"):
@@ -213,8 +213,8 @@ def check_error_share(root):
                         r"\b(?:EXPECT|ASSERT)_\w+\s*\([^;\n]*(?:sqlstate|\.state\(\)|error|fail)", text)
     for path in files(root, "tests/tap/*.pl"):
         text = path.read_text()
-        total += count(r"^\s*(is|ok|like|unlike|isnt|cmp_ok|is_deeply|command_\w+)\s*\(?", text)
-        errors += count(r"^\s*(command_fails\w*|command_exit_is|command_checks_all)|^\s*(is|like|ok|cmp_ok)\b.*(ERROR|error|fail|refus|SQLSTATE|[^\w](0A|22|23|25|42|53|55|TM)[0-9A-Z]{3}\b)", text)
+        total += count(r"^\s*(is|ok|like|unlike|isnt|cmp_ok|is_deeply|command_\w+|client_\w+)\s*\(?", text)
+        errors += count(r"^\s*(command_fails\w*|command_exit_is|command_checks_all|client_fails)|^\s*(is|like|ok|cmp_ok)\b.*(ERROR|error|fail|refus|SQLSTATE|[^\w](0A|22|23|25|42|53|55|TM)[0-9A-Z]{3}\b)", text)
     if total and errors * ERROR_SHARE < total:
         yield f"{errors} of {total} assertions are about errors; at least one in {ERROR_SHARE} should be"
 
