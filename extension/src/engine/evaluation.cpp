@@ -379,7 +379,10 @@ void Evaluation::evaluate_spilled(const std::string &sql, std::span<const Value>
     std::string record, unused;
     std::size_t next = 0;
     long portion = 0;
+    std::optional<RunAs> reader;
     for (std::uint64_t number = 0; rows.next(slot); number++) {
+        if (!reader)
+            reader.emplace(step_.target.table.owner, Purpose::read);
         if (number % bucket_rows == 0) {
             answers.clear();
             next = 0;
@@ -408,10 +411,12 @@ void Evaluation::evaluate_spilled(const std::string &sql, std::span<const Value>
         }
         emit(slot, consumer);
         if (++portion == options_.portion) {
+            reader.reset();
             consumer.portion_done();
             portion = 0;
         }
     }
+    reader.reset();
     if (portion > 0)
         consumer.portion_done();
     pg_call([slot] { ExecDropSingleTupleTableSlot(slot); });
