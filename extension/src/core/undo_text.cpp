@@ -66,9 +66,9 @@ public:
     }
 
     void write(std::span<const UndoRow> rows, std::vector<std::string> &lines) const {
-        lines.push_back("WITH restored AS (");
-        lines.push_back("UPDATE " + relation_ + " AS t SET " + target_ + " = v.old_value::" + column_.column_type);
-        lines.push_back("FROM (VALUES");
+        lines.emplace_back("WITH restored AS (");
+        lines.emplace_back("UPDATE " + relation_ + " AS t SET " + target_ + " = v.old_value::" + column_.column_type);
+        lines.emplace_back("FROM (VALUES");
         bool nulls = false;
         for (const UndoRow &row : rows) {
             if (row.key.size() != column_.key_columns.size())
@@ -81,15 +81,15 @@ public:
             lines.push_back(std::move(line));
             nulls = nulls || !row.new_value;
         }
-        lines.push_back(") AS v(" + names_ + ")");
+        lines.emplace_back(") AS v(" + names_ + ")");
         const std::string same = equals("t." + target_, "v.new_value", column_.column_type, true);
-        lines.push_back("WHERE " + condition_ +
-                        (nulls ? "(" + same + " OR (t." + target_ + " IS NULL AND v.new_value IS NULL))" : same));
-        lines.push_back("RETURNING 1)");
-        lines.push_back("INSERT INTO " + std::string(counts) + " SELECT " +
-                        sql_literal(display_identifier(column_.schema) + "." + display_identifier(column_.table)) +
-                        ", " + sql_literal(column_.column) + ", " + std::to_string(rows.size()) +
-                        ", pg_catalog.count(*) FROM restored;");
+        lines.emplace_back("WHERE " + condition_ +
+                           (nulls ? "(" + same + " OR (t." + target_ + " IS NULL AND v.new_value IS NULL))" : same));
+        lines.emplace_back("RETURNING 1)");
+        lines.emplace_back("INSERT INTO " + std::string(counts) + " SELECT " +
+                           sql_literal(display_identifier(column_.schema) + "." + display_identifier(column_.table)) +
+                           ", " + sql_literal(column_.column) + ", " + std::to_string(rows.size()) +
+                           ", pg_catalog.count(*) FROM restored;");
     }
 
 private:
@@ -122,12 +122,10 @@ std::vector<std::string> undo_head(std::string_view migration, long long run, st
         "-- Undoes run " + std::to_string(run) + " of the migration " + comment(migration) +
             ". Written by tenantmig at " + now_utc() + ".",
         "-- Digest of its change log: " + comment(digest),
-        "-- Plain SQL, needs no extension: psql -X -v ON_ERROR_STOP=1 -f FILE, as the owner of the tables or a "
-        "superuser, with",
-        "-- the client_encoding under which the file was written. One transaction: all or nothing. A value is restored "
-        "only",
-        "-- where the row still holds what the run wrote, so running it twice does no harm: the second time restores "
-        "nothing.",
+        "-- Plain SQL, needs no extension: psql -X -v ON_ERROR_STOP=1 -f FILE, as the owner of the tables or as",
+        "-- a superuser, with the client_encoding under which the file was written. One transaction: all or nothing.",
+        "-- A value is restored only where the row still holds what the run wrote, so running it twice does no harm:",
+        "-- the second time restores nothing.",
         "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ WRITE;",
         "SET LOCAL standard_conforming_strings = on;",
         "SET LOCAL statement_timeout = 0;",
@@ -153,8 +151,8 @@ std::vector<std::string> undo_tail() {
     return {
         "SELECT relation, column_name, pg_catalog.sum(expected) AS expected, pg_catalog.sum(restored) AS restored,",
         "  CASE WHEN pg_catalog.sum(restored) OPERATOR(pg_catalog.=) pg_catalog.sum(expected) THEN 'all restored'",
-        "       WHEN pg_catalog.sum(restored) OPERATOR(pg_catalog.=) 0 THEN 'nothing restored: no row holds what the "
-        "run wrote'",
+        "       WHEN pg_catalog.sum(restored) OPERATOR(pg_catalog.=) 0",
+        "         THEN 'nothing restored: no row holds what the run wrote'",
         "       ELSE 'partly restored: the other rows no longer hold what the run wrote' END AS note",
         "FROM " + std::string(counts) + " GROUP BY relation, column_name ORDER BY relation, column_name;",
         "COMMIT;",
