@@ -134,6 +134,13 @@ EXCEPTION WHEN feature_not_supported THEN
   ALTER TABLE tenantmig.review_batch ALTER keys SET STORAGE EXTERNAL, ALTER candidates SET STORAGE EXTERNAL;
 END $$;
 
-SELECT pg_catalog.pg_extension_config_dump(c, '') FROM unnest(ARRAY[
-  'tenantmig.migration', 'tenantmig.migration_id_seq', 'tenantmig.run_log', 'tenantmig.run_id_seq', 'tenantmig.batch_log',
-  'tenantmig.change_log', 'tenantmig.review_batch', 'tenantmig.review_id_seq', 'tenantmig.review_decision', 'tenantmig.undo_skip']::regclass[]) AS c;
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.migration', '');
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.migration_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.run_log', '');
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.run_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.batch_log', '');
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.change_log', '');
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.review_batch', '');
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.review_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.review_decision', '');
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.undo_skip', '');
