@@ -21,6 +21,23 @@ AttrNumber own_tenant_key(const Table &table, Oid root, AttrNumber root_key, con
     return found;
 }
 
+// What the columns of the same name in tables next to this one reference. Several answers are none.
+std::optional<std::pair<Oid, AttrNumber>> root_of_neighbours(const Table &table, const Column &column) {
+    std::set<Oid> neighbours;
+    for (const ForeignKey &key : foreign_keys_to(table.oid))
+        neighbours.insert(key.from);
+    for (const ForeignKey &key : foreign_keys_from(table.oid))
+        neighbours.insert(key.to);
+    std::set<std::pair<Oid, AttrNumber>> roots;
+    for (Oid oid : neighbours)
+        if (auto neighbour = describe_table(oid))
+            if (const Column *same = neighbour->find(column.name))
+                for (const ForeignKey &key : foreign_keys_from(oid))
+                    if (key.from_columns.size() == 1 && key.from_columns[0] == same->number && key.to != table.oid)
+                        roots.insert({key.to, key.to_columns[0]});
+    return roots.size() == 1 ? std::optional(*roots.begin()) : std::nullopt;
+}
+
 std::string source_json(const std::string &via, const std::string &tenant) {
     return fmt::format("{{\"via\": {}, \"tenant\": {}}}", core::json_string(via), core::json_string(tenant));
 }
@@ -35,8 +52,13 @@ Discovered discover_sources(const Table &table, const Column &column, const std:
             root_key = key.to_columns[0];
         }
     if (!root)
+        if (auto found = root_of_neighbours(table, column)) {
+            root = describe_table(found->first);
+            root_key = found->second;
+        }
+    if (!root)
         throw Error(sqlstate::no_source, fmt::format("the tenant root of {}.{} is not known", table.label(), quoted(column.name)),
-                    "The column has no foreign key.", "Give the table of tenants: tenants => 'companies'.");
+                    "The column has no foreign key, and the tables next to this one do not agree on one.", "Give the table of tenants: tenants => 'companies'.");
     if (!root_key) {
         auto key = row_identity(root->oid, nullptr);
         if (key.size() == 1)
