@@ -11,10 +11,10 @@ void describe_table_into(std::string &text, const Table &table) {
     text += fmt::format("table {} oid {} kind {} owner {}\n", table.label(), table.oid, table.kind, role_name(table.owner));
     for (const Column &column : table.columns)
         text += fmt::format("column {} {} {}{}{}\n", column.number, quoted(column.name), column.type_name, column.not_null ? " not null" : "", column.generated ? " generated" : "");
-    Rows rows = own_query("SELECT 'trigger ' || pg_get_triggerdef(oid) || ' ' || tgenabled FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal "
-                          "UNION ALL SELECT 'constraint ' || conname || ' ' || pg_get_constraintdef(oid) || convalidated FROM pg_constraint WHERE conrelid = $1 "
-                          "UNION ALL SELECT 'index ' || pg_get_indexdef(indexrelid) || indisvalid FROM pg_index WHERE indrelid = $1 "
-                          "UNION ALL SELECT 'rule ' || pg_get_ruledef(oid) FROM pg_rewrite WHERE ev_class = $1 ORDER BY 1",
+    Rows rows = own_query("SELECT format('trigger %s %s', pg_get_triggerdef(oid), tgenabled) FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal "
+                          "UNION ALL SELECT format('constraint %I %s %s', conname, pg_get_constraintdef(oid), convalidated) FROM pg_constraint WHERE conrelid = $1 "
+                          "UNION ALL SELECT format('index %s %s', pg_get_indexdef(indexrelid), indisvalid) FROM pg_index WHERE indrelid = $1 "
+                          "UNION ALL SELECT format('rule %s', pg_get_ruledef(oid)) FROM pg_rewrite WHERE ev_class = $1 ORDER BY 1",
                           {{OIDOID, ObjectIdGetDatum(table.oid), false}});
     for (std::size_t i = 0; i < rows.size(); i++)
         text += rows.text_or(i, 1) + "\n";
