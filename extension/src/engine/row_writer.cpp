@@ -66,7 +66,7 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
     self.over_null = over_null;
     self.value_type = element_type(column.type);
 
-    // UPDATE t SET c = u.new FROM unnest($1, …) WITH ORDINALITY u WHERE t.key = u.key AND t.c IS NULL: the join by key finds a row wherever a
+    // UPDATE t SET c = u.new FROM ROWS FROM (unnest($1), …) WITH ORDINALITY u WHERE t.key = u.key AND t.c IS NULL: the join by key finds a row wherever a
     // concurrent update has moved it, and READ COMMITTED checks the condition again on its newest version.
     std::string arrays, names, match;
     int number = 0;
@@ -75,12 +75,12 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
         self.key_types.push_back(element_type(part.type));
         self.parameter_types.push_back(self.key_types.back().array);
         number++;
-        arrays += fmt::format("{}${}", number > 1 ? ", " : "", number);
+        arrays += fmt::format("{}pg_catalog.unnest(${})", number > 1 ? ", " : "", number);
         names += fmt::format("k{}, ", number);
         match += fmt::format("{}t.{} {} u.k{}", number > 1 ? " AND " : "", quoted(part.name), equality_operator(part.type), number);
     }
     self.parameter_types.push_back(self.value_type.array);
-    arrays += fmt::format(", ${}", ++number);
+    arrays += fmt::format(", pg_catalog.unnest(${})", ++number);
     names += "new_value, ";
     std::string name = quoted(column.name);
     std::string equals = equality_operator(column.type);
@@ -88,11 +88,11 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
         match += fmt::format(" AND t.{} IS NULL", name);
     } else {
         self.parameter_types.push_back(self.value_type.array);
-        arrays += fmt::format(", ${}", ++number);
+        arrays += fmt::format(", pg_catalog.unnest(${})", ++number);
         names += "expected, ";
         match += fmt::format(" AND (t.{0} {1} u.expected OR (t.{0} IS NULL AND u.expected IS NULL))", name, equals);
     }
-    std::string set = fmt::format("UPDATE {} AS t SET {} = u.new_value FROM pg_catalog.unnest({}) WITH ORDINALITY AS u({}position)", table.target(), name, arrays, names);
+    std::string set = fmt::format("UPDATE {} AS t SET {} = u.new_value FROM ROWS FROM ({}) WITH ORDINALITY AS u({}position)", table.target(), name, arrays, names);
     std::string returning = fmt::format(" RETURNING u.position, (t.{0} {1} u.new_value) IS NOT FALSE AND (t.{0} IS NULL) OPERATOR(pg_catalog.=) (u.new_value IS NULL)", name, equals);
     self.sql = set + " WHERE " + match + returning;
 
@@ -106,7 +106,10 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
         if (other.number == column.number || other.generated)
             continue;
         self.observed_columns.push_back(other.name);
-        std::string text = fmt::format("{}(o.{}::pg_catalog.text) IS DISTINCT FROM (t.{}::pg_catalog.text)", compared.empty() ? "" : ", ", quoted(other.name), quoted(other.name));
+        // not IS DISTINCT FROM, whose operator would be looked up in the session's search_path
+        std::string other_name = quoted(other.name);
+        std::string text = fmt::format("{0}NOT coalesce((o.{1}::pg_catalog.text) OPERATOR(pg_catalog.=) (t.{1}::pg_catalog.text), o.{1} IS NULL AND t.{1} IS NULL)",
+                                       compared.empty() ? "" : ", ", other_name);
         compared += text;
     }
     self.observing_sql = fmt::format("{}, {} AS o WHERE {}{}{}{}", set, table.target(), match, before, returning, compared.empty() ? "" : ", " + compared);
