@@ -14,7 +14,7 @@ void show_error(const ErrorText &text);
 // A line about what was done, or what to do next.
 void show_remark(std::string_view text);
 
-// A notice of the server. Progress ("… of N rows …") overwrites its predecessor on a terminal.
+// A notice of the server. Progress ("N of M rows, …") overwrites its predecessor on a terminal.
 void show_notice(std::string_view severity, const ErrorText &text);
 
 // Ends a progress line, so that what comes next starts a line of its own.

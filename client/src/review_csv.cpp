@@ -116,10 +116,8 @@ public:
 
     json decisions() {
         json list = json::array();
-        for (std::size_t at = 1; at < records_.size(); ++at) {
-            json decision = one(records_[at]);
-            if (!decision.is_null()) list.push_back(std::move(decision));
-        }
+        for (std::size_t at = 1; at < records_.size(); ++at)
+            list.push_back(one(records_[at]));
         return list;
     }
 
@@ -155,12 +153,9 @@ private:
         const std::string decision = lower(trimmed(cell(record, "decision")));
         const std::string tenant(with_formula_again(cell(record, "tenant")));
         const std::string note(with_formula_again(cell(record, "note")));
-        if (decision.empty()) {
-            if (!tenant.empty())
-                refuse(record, "a tenant is given, but no decision", "write resolve into the column \"decision\"");
-            return nullptr;
-        }
-        if (decision != "resolve" && decision != "dismiss")
+        if (decision.empty() && !tenant.empty())
+            refuse(record, "a tenant is given, but no decision", "write resolve into the column \"decision\"");
+        if (!decision.empty() && decision != "resolve" && decision != "dismiss")
             refuse(record, fmt::format("{} is not a decision", json_quoted(decision.substr(0, 80))),
                    "resolve, dismiss, or nothing to leave the review open");
         if (decision == "resolve" && tenant.empty()) refuse(record, "resolve needs a tenant");

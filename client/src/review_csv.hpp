@@ -16,7 +16,7 @@ std::uint64_t evidence_rows(const std::string &candidates);
 // What tenantmig.review() returned, as a table to be filled in.
 Result review_sheet(const Result &reviews);
 
-// The decisions of a filled-in sheet as tenantmig.import_reviews takes them; rows without a decision are left out.
+// The decisions of a filled-in sheet as tenantmig.import_reviews takes them; an empty decision leaves the review open.
 // Status 3 with the line: columns missing or given twice, an id that is no number or stands twice, a decision that is
 // neither resolve nor dismiss, a tenant without resolve or resolve without a tenant, text that is not UTF-8.
 nlohmann::json read_decisions(const std::string &content, const std::string &name);
