@@ -157,15 +157,15 @@ def machine():
     ]
 
 
-def table(rows):
-    """Aligned, and markdown at the same time."""
+def table(rows, left=1):
+    """Aligned, and markdown at the same time; the first `left` columns are text, the others numbers."""
     widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for number, row in enumerate(rows):
-        cells = [str(cell).ljust(w) if i == 0 else str(cell).rjust(w) for i, (cell, w) in enumerate(zip(row, widths))]
+        cells = [str(cell).ljust(w) if i < left else str(cell).rjust(w) for i, (cell, w) in enumerate(zip(row, widths))]
         lines.append("| " + " | ".join(cells) + " |")
         if number == 0:
-            lines.append("|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|")
+            lines.append("|" + "|".join("-" * (w + 2) if i < left else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|")
     return "\n".join(lines)
 
 
@@ -186,7 +186,7 @@ def report(variants, rows, rounds, sizes):
           f"to the first line. Every result was equal to the first line's, row by row.\n")
     print(table(out))
     print()
-    print(table([("machine", "")] + machine()))
+    print(table([("machine", "")] + machine(), left=2))
     print()
     met = True
     for v in variants:
