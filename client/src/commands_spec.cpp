@@ -43,8 +43,13 @@ Result send_spec(Connection &connection, const std::string &sql, const SpecFile 
         return connection.query(sql, {file.document.dump()});
     } catch (const ClientError &error) {
         ErrorText text = error.text();
-        if (const std::string path = path_in(text.message); !path.empty()) text.location = file.location(path);
-        throw ClientError(text.state == core::sqlstate::spec_invalid ? ExitStatus::usage : error.status(), text);
+        const std::string path = path_in(text.message);
+        if (!path.empty()) text.location = file.location(path);
+        // what is wrong with the document is the file's fault wherever it is noticed; missing rights are not
+        const bool is_document = !path.empty() || text.state == core::sqlstate::spec_invalid;
+        throw ClientError(is_document && text.state != core::sqlstate::insufficient_privilege ? ExitStatus::usage
+                                                                                              : error.status(),
+                          text);
     }
 }
 

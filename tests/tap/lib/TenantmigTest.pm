@@ -35,6 +35,7 @@ sub use_server {
   $ENV{PGHOST} = $node->host;
   $ENV{PGPORT} = $node->port;
   $ENV{PGDATABASE} = $database // 'postgres';
+  delete $ENV{PGAPPNAME}; # the test framework sets it; the client has a name of its own
   $ENV{PGUSER} = 'postgres' if !exists $ENV{PGUSER};
   return;
 }
