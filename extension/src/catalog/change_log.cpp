@@ -143,10 +143,11 @@ std::vector<std::optional<std::string>> read_values(const Rows &rows, int column
     return values;
 }
 
+// Values are turned to text by the statement itself, under its fixed settings: the result is read under the session's.
 StoredEntry read_entry(std::int64_t run, EntryRef which) {
     MemoryScope scope;
     Rows rows = own_query("SELECT batch, step, kind, schema_name, table_name, column_name, key_columns, key_types, source, keys, old_values, new_values, "
-                          "changed_at, hash, row_count FROM tenantmig.change_log WHERE run_id = $1 AND chain = $2 AND entry = $3",
+                          "changed_at::text, hash, row_count FROM tenantmig.change_log WHERE run_id = $1 AND chain = $2 AND entry = $3",
                           {bigint_value(run), int_value(which.chain), int_value(which.entry)});
     if (rows.empty())
         throw Error(sqlstate::log_tampered, fmt::format("entry {} of run {} has gone from the change log", which.entry, run), {},

@@ -28,8 +28,8 @@ MigrationRecord read_migration(const Rows &rows) {
     return migration;
 }
 
-constexpr char run_columns[] = "SELECT r.id, r.migration_id, m.name, r.state, r.started_by, r.plan_hash, r.counts, r.tables, r.started_at, "
-                               "r.finished_at, r.error, r.row_total, r.row_done, r.assigned, r.conflicts, r.orphans, r.unknown "
+constexpr char run_columns[] = "SELECT r.id, r.migration_id, m.name, r.state, r.started_by, r.plan_hash, r.counts, r.tables, r.started_at::text, "
+                               "r.finished_at::text, r.error, r.row_total, r.row_done, r.assigned, r.conflicts, r.orphans, r.unknown "
                                "FROM tenantmig.run_log r JOIN tenantmig.migration m ON m.id = r.migration_id ";
 
 RunRecord read_run(const Rows &rows) {

@@ -68,7 +68,7 @@ void for_each_of(const Rows &batches, Wanted wanted, const std::function<void(co
         first_ids.push_back(batches.bigint(i, 1));
     for (std::int64_t first_id : first_ids) {
         PackedReviews packed = read_batch(first_id);
-        Rows decisions = own_query("SELECT id, state, tenant, decided_by, decided_at, note FROM tenantmig.review_decision "
+        Rows decisions = own_query("SELECT id, state, tenant, decided_by, decided_at::text, note FROM tenantmig.review_decision "
                                    "WHERE id >= $1 AND id < $2 ORDER BY id",
                                    {bigint_value(first_id), bigint_value(first_id + static_cast<std::int64_t>(packed.keys.size()))});
         ReviewRow open = packed.shared;
@@ -122,7 +122,7 @@ std::int64_t insert_reviews(const ReviewBatch &batch) {
 
 ReviewRow get_review(std::int64_t id) {
     Rows rows = own_query(fmt::format("SELECT {}, b.keys[($1 - b.first_id + 1)::integer], b.candidates[($1 - b.first_id + 1)::integer], "
-                                      "d.state, d.tenant, d.decided_by, d.decided_at, d.note "
+                                      "d.state, d.tenant, d.decided_by, d.decided_at::text, d.note "
                                       "FROM (SELECT * FROM tenantmig.review_batch WHERE first_id <= $1 ORDER BY first_id DESC LIMIT 1) b "
                                       "LEFT JOIN tenantmig.review_decision d ON d.id = $1 WHERE $1 < b.first_id + b.row_count",
                                       batch_columns),

@@ -14,17 +14,24 @@ using nlohmann::json;
 constexpr char expected[] = "Each decision is {\"line\": 2, \"id\": 17, \"decision\": \"resolve\", \"tenant\": \"3\", \"note\": \"…\"}; decision is resolve, "
                             "dismiss or \"\"; tenant goes with resolve only.";
 
-[[noreturn]] void invalid(const std::string &problem, const std::string &found = {}) {
-    throw Error(sqlstate::decision_invalid, problem, found, expected);
+[[noreturn]] void invalid(const std::string &problem, const std::string &detail = {}) {
+    throw Error(sqlstate::decision_invalid, problem, detail, expected);
+}
+
+// What stands in the document, as it stands there, in ASCII and not too long.
+std::string found(const json &value) {
+    constexpr std::size_t limit = 80;
+    std::string text = value.dump(-1, ' ', true);
+    return text.size() > limit ? fmt::format("Found {}….", text.substr(0, limit)) : fmt::format("Found {}.", text);
 }
 
 std::string optional_string(const json &item, const char *name) {
-    auto found = item.find(name);
-    if (found == item.end() || found->is_null())
+    auto value = item.find(name);
+    if (value == item.end() || value->is_null())
         return {};
-    if (!found->is_string())
-        invalid(fmt::format("\"{}\" is not a string", name), fmt::format("Found {}.", core::excerpt(found->dump())));
-    return found->get<std::string>();
+    if (!value->is_string())
+        invalid(fmt::format("\"{}\" is not a string", name), found(*value));
+    return value->get<std::string>();
 }
 
 struct Decision {
@@ -35,14 +42,14 @@ struct Decision {
 
 Decision read_decision(const json &item) {
     if (!item.is_object())
-        invalid("not a decision", fmt::format("Found {}.", core::excerpt(item.dump())));
+        invalid("not a decision", found(item));
     for (const auto &[name, value] : item.items())
         if (name != "line" && name != "id" && name != "decision" && name != "tenant" && name != "note")
             invalid(fmt::format("unknown field {}", core::excerpt(name)));
     Decision decision;
     auto id = item.find("id");
     if (id == item.end() || !id->is_number_integer() || (id->is_number_unsigned() && id->get<std::uint64_t>() > INT64_MAX))
-        invalid("\"id\" is not the number of a review", id == item.end() ? "It is missing." : fmt::format("Found {}.", core::excerpt(id->dump())));
+        invalid("\"id\" is not the number of a review", id == item.end() ? "It is missing." : found(*id));
     decision.id = id->get<std::int64_t>();
     decision.verb = optional_string(item, "decision");
     decision.tenant = optional_string(item, "tenant");
@@ -92,7 +99,7 @@ ImportCounts import_decisions(const std::string &name, const std::string &text) 
     MigrationRecord migration = get_migration(name);
     json list = json::parse(text, nullptr, false);
     if (!list.is_array())
-        invalid("the decisions are not a list", fmt::format("Found {}.", core::excerpt(text)));
+        invalid("the decisions are not a list", found(list));
     ImportCounts counts;
     std::map<std::int64_t, std::int64_t> lines; // where each id stands
     for (std::size_t i = 0; i < list.size(); i++) {

@@ -70,7 +70,7 @@ ReviewRow open_review(std::int64_t id) {
 [[noreturn]] void row_not_written(const ReviewRow &review, const StepTarget &target, const std::vector<AttrNumber> &key, std::span<const Datum> values) {
     RowReader reader(target.table, target.column, key);
     RowReader::Found found = reader.read(values);
-    const char *hint = "tenantmig.dismiss(id) closes the review; the next run looks at the row again.";
+    std::string hint = fmt::format("SELECT * FROM tenantmig.dismiss({}) closes the review.", review.id);
     if (!found.exists)
         throw Error(sqlstate::prerequisite_state, fmt::format("the row of review {} is gone", review.id),
                     fmt::format("{} has no row with {}, or none that you may see.", target.table.label(), row_label(review)), hint);

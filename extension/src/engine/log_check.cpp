@@ -58,7 +58,7 @@ CheckRow check_digest(std::int64_t run, const std::string &text) {
     if (digest->run != run)
         throw Error(sqlstate::invalid_parameter_value, fmt::format("the digest is that of run {}, not of run {}", digest->run, run), {}, hint);
     std::string actual = log_digest(run);
-    CheckRow row = {"digest", "PASS", text, actual, "the log is the one that had this digest", {}};
+    CheckRow row = {"digest", "PASS", text, actual, "the heads of the chains are those of the digest", {}};
     std::int64_t entries = 0, rows = 0;
     bool found_all = true;
     for (const auto &[chain, head] : digest->heads) {
@@ -75,7 +75,7 @@ CheckRow check_digest(std::int64_t run, const std::string &text) {
     }
     std::int64_t now = parse_digest(actual).value_or(Digest{}).entries;
     if (now > entries)
-        row.detail = fmt::format("unchanged up to there; {} {} added since (decisions, a rollback)", now - entries, now - entries == 1 ? "entry was" : "entries were");
+        row.detail = fmt::format("the digest's heads are in the chains; {} {} added since (decisions, a rollback)", now - entries, now - entries == 1 ? "entry was" : "entries were");
     return row;
 }
 } // namespace

@@ -26,13 +26,15 @@ ElementType element_type(Oid type) {
     return element;
 }
 
-Value array_value(const ElementType &element, const std::vector<Datum> &values, const bool *nulls, std::size_t from, std::size_t count) {
+Value array_value(const ElementType &element, const std::vector<Datum> &values, const bool *nulls, std::size_t from,
+                  std::size_t count) {
     Datum *first = const_cast<Datum *>(values.data()) + from;
     bool *isnull = const_cast<bool *>(nulls ? nulls + from : nullptr);
     int n = static_cast<int>(count);
     Datum array = pg_call([&element, first, isnull, n] {
         int dims[1] = {n}, lower[1] = {1};
-        return PointerGetDatum(construct_md_array(first, isnull, 1, dims, lower, element.type, element.length, element.by_value, element.align));
+        return PointerGetDatum(construct_md_array(first, isnull, 1, dims, lower, element.type, element.length,
+                                                  element.by_value, element.align));
     });
     return {element.array, array, false};
 }
@@ -50,14 +52,15 @@ struct RowWriter::Implementation {
     std::vector<std::string> observed_columns;
     std::unique_ptr<Statement> statement;
 
-    std::uint64_t run(Statement &prepared, const WriteBatch &batch, std::size_t from, std::size_t count, std::vector<bool> &written,
-                      std::vector<std::string> *changed);
+    std::uint64_t run(Statement &prepared, const WriteBatch &batch, std::size_t from, std::size_t count,
+                      std::vector<bool> &written, std::vector<std::string> *changed);
     std::unique_ptr<RunAs> identity() const {
         return writer == GetUserId() ? nullptr : std::make_unique<RunAs>(writer, Purpose::write);
     }
 };
 
-RowWriter::RowWriter(const Table &table, const Column &column, const std::vector<AttrNumber> &key, bool over_null, Oid writer)
+RowWriter::RowWriter(const Table &table, const Column &column, const std::vector<AttrNumber> &key, bool over_null,
+                     Oid writer)
     : implementation_(std::make_unique<Implementation>()) {
     Implementation &self = *implementation_;
     self.table = table;
@@ -66,8 +69,9 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
     self.over_null = over_null;
     self.value_type = element_type(column.type);
 
-    // UPDATE t SET c = u.new FROM ROWS FROM (unnest($1), …) WITH ORDINALITY u WHERE t.key = u.key AND t.c IS NULL: the join by key finds a row wherever a
-    // concurrent update has moved it, and READ COMMITTED checks the condition again on its newest version.
+    // UPDATE t SET c = u.new FROM ROWS FROM (unnest($1), …) WITH ORDINALITY u WHERE t.key = u.key AND t.c IS NULL: the
+    // join by key finds a row wherever a concurrent update has moved it, and READ COMMITTED checks the condition again
+    // on its newest version.
     std::string arrays, names, match;
     int number = 0;
     for (AttrNumber attribute : key) {
@@ -77,7 +81,8 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
         number++;
         arrays += fmt::format("{}pg_catalog.unnest(${})", number > 1 ? ", " : "", number);
         names += fmt::format("k{}, ", number);
-        match += fmt::format("{}t.{} {} u.k{}", number > 1 ? " AND " : "", quoted(part.name), equality_operator(part.type), number);
+        match += fmt::format("{}t.{} {} u.k{}", number > 1 ? " AND " : "", quoted(part.name),
+                             equality_operator(part.type), number);
     }
     self.parameter_types.push_back(self.value_type.array);
     arrays += fmt::format(", pg_catalog.unnest(${})", ++number);
@@ -92,8 +97,12 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
         names += "expected, ";
         match += fmt::format(" AND (t.{0} {1} u.expected OR (t.{0} IS NULL AND u.expected IS NULL))", name, equals);
     }
-    std::string set = fmt::format("UPDATE {} AS t SET {} = u.new_value FROM ROWS FROM ({}) WITH ORDINALITY AS u({}position)", table.target(), name, arrays, names);
-    std::string returning = fmt::format(" RETURNING u.position, (t.{0} {1} u.new_value) IS NOT FALSE AND (t.{0} IS NULL) OPERATOR(pg_catalog.=) (u.new_value IS NULL)", name, equals);
+    std::string set =
+        fmt::format("UPDATE {} AS t SET {} = u.new_value FROM ROWS FROM ({}) WITH ORDINALITY AS u({}position)",
+                    table.target(), name, arrays, names);
+    std::string returning = fmt::format(" RETURNING u.position, (t.{0} {1} u.new_value) IS NOT FALSE AND (t.{0} IS "
+                                        "NULL) OPERATOR(pg_catalog.=) (u.new_value IS NULL)",
+                                        name, equals);
     self.sql = set + " WHERE " + match + returning;
 
     // the same with a look at the row as it was before, to see which other columns the user's triggers change
@@ -103,19 +112,22 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
         before += fmt::format(" AND o.{} {} u.k{}", quoted(part.name), equality_operator(part.type), i + 1);
     }
     for (const Column &other : table.columns) {
-        if (other.number == column.number || other.generated)
-            continue;
+        if (other.number == column.number || other.generated) continue;
         self.observed_columns.push_back(other.name);
         // not IS DISTINCT FROM, whose operator would be looked up in the session's search_path
         std::string other_name = quoted(other.name);
-        std::string text = fmt::format("{0}NOT coalesce((o.{1}::pg_catalog.text) OPERATOR(pg_catalog.=) (t.{1}::pg_catalog.text), o.{1} IS NULL AND t.{1} IS NULL)",
+        std::string text = fmt::format("{0}NOT coalesce((o.{1}::pg_catalog.text) OPERATOR(pg_catalog.=) "
+                                       "(t.{1}::pg_catalog.text), o.{1} IS NULL AND t.{1} IS NULL)",
                                        compared.empty() ? "" : ", ", other_name);
         compared += text;
     }
-    self.observing_sql = fmt::format("{}, {} AS o WHERE {}{}{}{}", set, table.target(), match, before, returning, compared.empty() ? "" : ", " + compared);
-    self.watch = pg_call([oid = table.oid] {
+    self.observing_sql = fmt::format("{}, {} AS o WHERE {}{}{}{}", set, table.target(), match, before, returning,
+                                     compared.empty() ? "" : ", " + compared);
+    // who may not read all columns (a decision by somebody with rights on a few) is not asked to
+    self.watch = pg_call([oid = table.oid, writer] {
         Relation rel = relation_open(oid, AccessShareLock);
-        bool result = rel->trigdesc && rel->trigdesc->trig_update_before_row;
+        bool result = rel->trigdesc && rel->trigdesc->trig_update_before_row &&
+                      pg_class_aclcheck(oid, writer, ACL_SELECT) == ACLCHECK_OK;
         relation_close(rel, NoLock);
         return result;
     });
@@ -123,14 +135,14 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
 
 RowWriter::~RowWriter() = default;
 
-std::uint64_t RowWriter::Implementation::run(Statement &prepared, const WriteBatch &batch, std::size_t from, std::size_t count, std::vector<bool> &written,
+std::uint64_t RowWriter::Implementation::run(Statement &prepared, const WriteBatch &batch, std::size_t from,
+                                             std::size_t count, std::vector<bool> &written,
                                              std::vector<std::string> *changed) {
     std::vector<Value> values;
     for (std::size_t i = 0; i < key_types.size(); i++)
         values.push_back(array_value(key_types[i], batch.keys[i], nullptr, from, count));
     values.push_back(array_value(value_type, batch.new_values, batch.new_nulls.get(), from, count));
-    if (!over_null)
-        values.push_back(array_value(value_type, batch.expected, batch.expected_nulls.get(), from, count));
+    if (!over_null) values.push_back(array_value(value_type, batch.expected, batch.expected_nulls.get(), from, count));
     std::uint64_t rows = 0;
     bool overridden = false;
     auto on_row = [&](TupleTableSlot *slot) {
@@ -140,12 +152,12 @@ std::uint64_t RowWriter::Implementation::run(Statement &prepared, const WriteBat
             overridden = true;
             return false;
         }
-        if (!written[from + position])
-            rows++;
+        if (!written[from + position]) rows++;
         written[from + position] = true;
         if (changed)
             for (std::size_t i = 0; i < observed_columns.size(); i++)
-                if (DatumGetBool(slot->tts_values[2 + i]) && std::find(changed->begin(), changed->end(), observed_columns[i]) == changed->end())
+                if (DatumGetBool(slot->tts_values[2 + i]) &&
+                    std::find(changed->begin(), changed->end(), observed_columns[i]) == changed->end())
                     changed->push_back(observed_columns[i]);
         return true;
     };
@@ -156,9 +168,12 @@ std::uint64_t RowWriter::Implementation::run(Statement &prepared, const WriteBat
     for (const Value &value : values)
         pfree(DatumGetPointer(value.datum));
     if (overridden)
-        throw Error(sqlstate::value_overridden, fmt::format("a trigger on {} changed the value that was written to \"{}\"", table.label(), column.name),
-                    "A BEFORE UPDATE trigger put another value in its place, so the result would not be what the evidence says.",
-                    fmt::format("Disable the trigger for the migration, or let it leave \"{}\" alone.", column.name));
+        throw Error(
+            sqlstate::value_overridden,
+            fmt::format("a trigger on {} changed the value that was written to \"{}\"", table.label(), column.name),
+            "A BEFORE UPDATE trigger put another value in its place, so the result would not be what the evidence "
+            "says.",
+            fmt::format("Disable the trigger for the migration, or let it leave \"{}\" alone.", column.name));
     return rows;
 }
 
