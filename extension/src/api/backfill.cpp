@@ -11,16 +11,18 @@ using namespace tenantmig;
 namespace {
 void add_counts(ResultSet &rows, const std::vector<OutcomeCount> &counts) {
     for (const OutcomeCount &count : counts)
-        rows.add({count.relation, count.outcome, count.source, std::to_string(count.rows), std::to_string(count.deleted)});
+        rows.add(
+            {count.relation, count.outcome, count.source, std::to_string(count.rows), std::to_string(count.deleted)});
 }
 
 std::int64_t dry_run_rows(const Arguments &arguments, int rows, int full) {
     std::int64_t number = arguments.bigint(rows, "dry_run_rows");
     if (number < 0)
-        throw Error(sqlstate::invalid_parameter_value, "dry_run_rows must not be negative", fmt::format("It is {}.", number), "Give a number of rows, 0 for none.");
-    if (!arguments.boolean(full, "dry_run_full"))
-        return number;
-    warning("a full dry run writes every row and undoes it", "The undone row versions stay in the table until vacuum removes them.",
+        throw Error(sqlstate::invalid_parameter_value, "dry_run_rows must not be negative",
+                    fmt::format("It is {}.", number), "Give a number of rows, 0 for none.");
+    if (!arguments.boolean(full, "dry_run_full")) return number;
+    warning("a full dry run writes every row and undoes it",
+            "The undone row versions stay in the table until vacuum removes them.",
             "Run VACUUM afterwards, or do with dry_run_rows.");
     return INT64_MAX;
 }
@@ -67,8 +69,8 @@ TENANTMIG_FUNCTION(tenantmig_backfill_migration) {
     options.plan_hash = arguments.optional_text(2);
     options.max_count_change = arguments.numeric(3, "max_count_change");
     if (!(options.max_count_change >= 0))
-        throw Error(sqlstate::invalid_parameter_value, "max_count_change must not be negative", fmt::format("It is {:g}.", options.max_count_change),
-                    "Give a share, for example 0.01 for 1 %.");
+        throw Error(sqlstate::invalid_parameter_value, "max_count_change must not be negative",
+                    fmt::format("It is {:g}.", options.max_count_change), "Give a share, for example 0.01 for 1 %.");
     options.dry_run_rows = dry_run_rows(arguments, 4, 5);
     ResultSet rows(fcinfo);
     SpiSession spi;

@@ -13,7 +13,8 @@ std::optional<std::string> filled(const std::string &text) {
 
 void add_checks(ResultSet &rows, const std::vector<CheckRow> &checks) {
     for (const CheckRow &check : checks)
-        rows.add({check.check_name, check.status, check.expected, check.actual, filled(check.detail), filled(check.hint)});
+        rows.add(
+            {check.check_name, check.status, check.expected, check.actual, filled(check.detail), filled(check.hint)});
 }
 } // namespace
 
@@ -22,9 +23,11 @@ TENANTMIG_FUNCTION(tenantmig_plan) {
     ResultSet rows(fcinfo);
     SpiSession spi;
     for (const PlanRow &row : plan_migration(get_migration(name)))
-        rows.add({std::to_string(row.step), row.kind, row.count.relation, row.count.outcome, row.count.source, std::to_string(row.count.rows), row.path,
-                  filled(row.locks), row.seconds ? filled(fmt::format("{:.2f}", *row.seconds)) : std::nullopt,
-                  row.wal_bytes ? filled(std::to_string(*row.wal_bytes)) : std::nullopt, filled(row.note), std::to_string(row.count.deleted)});
+        rows.add({std::to_string(row.step), row.kind, row.count.relation, row.count.outcome, row.count.source,
+                  std::to_string(row.count.rows), row.path, filled(row.locks),
+                  row.seconds ? filled(fmt::format("{:.2f}", *row.seconds)) : std::nullopt,
+                  row.wal_bytes ? filled(std::to_string(*row.wal_bytes)) : std::nullopt, filled(row.note),
+                  std::to_string(row.count.deleted)});
     return static_cast<Datum>(0);
 }
 
@@ -38,8 +41,7 @@ TENANTMIG_FUNCTION(tenantmig_plan_hash) {
         SpiSession spi;
         ResolvedMigration migration = resolve_migration(get_migration(name));
         hash = hash_plan(migration);
-        if (with_counts)
-            hash += ":" + counts_token(forecast(migration, false));
+        if (with_counts) hash += ":" + counts_token(forecast(migration, false));
     }
     MemoryContextSwitchTo(caller);
     return text_result(hash);

@@ -31,12 +31,12 @@ TENANTMIG_FUNCTION(tenantmig_check_migration) {
         for (AttrNumber number : target.key)
             key += (key.empty() ? "" : ", ") + quoted(target.table.at(number).name);
         for (const ResolvedSource &source : step.sources) {
-            const char *kind = source.kind == core::SourceKind::children      ? "rows that point here"
-                               : source.kind == core::SourceKind::parent      ? "the row's parent"
-                               : source.kind == core::SourceKind::path        ? "a parent over several hops"
-                                                                              : "a polymorphic reference";
-            rows.add({std::to_string(step.spec.number), "backfill", step.label(), target.column.name, source.label, source.tenant_label(),
-                      fmt::format("{}; rows are identified by ({})", kind, key)});
+            const char *kind = source.kind == core::SourceKind::children ? "rows that point here"
+                               : source.kind == core::SourceKind::parent ? "the row's parent"
+                               : source.kind == core::SourceKind::path   ? "a parent over several hops"
+                                                                         : "a polymorphic reference";
+            rows.add({std::to_string(step.spec.number), "backfill", step.label(), target.column.name, source.label,
+                      source.tenant_label(), fmt::format("{}; rows are identified by ({})", kind, key)});
         }
     }
     return static_cast<Datum>(0);

@@ -11,8 +11,7 @@ namespace {
 char *copy_text(const char *text) noexcept {
     std::size_t size = std::strlen(text) + 1;
     char *copy = static_cast<char *>(palloc_extended(size, MCXT_ALLOC_NO_OOM));
-    if (copy)
-        std::memcpy(copy, text, size);
+    if (copy) std::memcpy(copy, text, size);
     return copy;
 }
 int encode_state(const char *state) noexcept {
@@ -29,10 +28,8 @@ void describe_current_exception(Report *report) noexcept {
     } catch (const Error &error) {
         report->sqlstate = encode_state(error.state());
         report->message = copy_text(error.what());
-        if (!error.detail().empty())
-            report->detail = copy_text(error.detail().c_str());
-        if (!error.hint().empty())
-            report->hint = copy_text(error.hint().c_str());
+        if (!error.detail().empty()) report->detail = copy_text(error.detail().c_str());
+        if (!error.hint().empty()) report->hint = copy_text(error.hint().c_str());
     } catch (const std::bad_alloc &) {
         report->sqlstate = encode_state(sqlstate::out_of_memory);
         report->message = copy_text("out of memory");
@@ -45,10 +42,11 @@ void describe_current_exception(Report *report) noexcept {
 }
 
 void raise(const Report *report) {
-    if (report->data)
-        ReThrowError(report->data);
-    ereport(ERROR, (errcode(report->sqlstate), errmsg_internal("%s", report->message ? report->message : "out of memory"),
-                    report->detail ? errdetail_internal("%s", report->detail) : 0, report->hint ? errhint("%s", report->hint) : 0));
+    if (report->data) ReThrowError(report->data);
+    ereport(ERROR,
+            (errcode(report->sqlstate), errmsg_internal("%s", report->message ? report->message : "out of memory"),
+             report->detail ? errdetail_internal("%s", report->detail) : 0,
+             report->hint ? errhint("%s", report->hint) : 0));
     pg_unreachable();
 }
 

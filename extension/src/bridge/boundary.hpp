@@ -1,5 +1,5 @@
-// The boundary between C++ and PostgreSQL: an ERROR becomes a C++ exception (pg_call), an exception becomes an ERROR (pg_entry).
-// Neither ever crosses frames of the other kind.
+// The boundary between C++ and PostgreSQL: an ERROR becomes a C++ exception (pg_call), an exception becomes an ERROR
+// (pg_entry). Neither ever crosses frames of the other kind.
 #pragma once
 #include "core/error.hpp"
 
@@ -23,7 +23,8 @@ private:
 
 namespace detail {
 // Nothing with a destructor may live in this frame or in those below it.
-template <typename F, typename R> [[gnu::noinline]] ErrorData *try_call(F *function, R *result) {
+template <typename F, typename R>
+[[gnu::noinline]] ErrorData *try_call(F *function, R *result) {
     MemoryContext volatile context = CurrentMemoryContext;
     ErrorData *volatile data = nullptr;
     PG_TRY();
@@ -44,9 +45,10 @@ template <typename F, typename R> [[gnu::noinline]] ErrorData *try_call(F *funct
 }
 } // namespace detail
 
-// C++ -> PostgreSQL. `function` calls PostgreSQL only, holds nothing with a destructor, and returns a trivially copyable value.
-// Throws PgError.
-template <typename F> auto pg_call(F &&function) -> std::invoke_result_t<F &> {
+// C++ -> PostgreSQL. `function` calls PostgreSQL only, holds nothing with a destructor, and returns a trivially
+// copyable value. Throws PgError.
+template <typename F>
+auto pg_call(F &&function) -> std::invoke_result_t<F &> {
     using Result = std::invoke_result_t<F &>;
     if constexpr (std::is_void_v<Result>) {
         if (ErrorData *data = detail::try_call<std::remove_reference_t<F>, void>(&function, nullptr))
@@ -61,7 +63,8 @@ template <typename F> auto pg_call(F &&function) -> std::invoke_result_t<F &> {
 }
 
 namespace detail {
-// What is to be reported once every C++ frame has been left. Strings are palloc'd: an exception object must not be alive then.
+// What is to be reported once every C++ frame has been left. Strings are palloc'd: an exception object must not be
+// alive then.
 struct Report {
     ErrorData *data = nullptr;
     int sqlstate = 0;
@@ -71,8 +74,10 @@ void describe_current_exception(Report *report) noexcept;
 [[noreturn]] void raise(const Report *report);
 } // namespace detail
 
-// PostgreSQL -> C++. Lets no exception out; reports after the handler has been left, so that the exception object is freed.
-template <typename F> Datum pg_entry(F &&function) {
+// PostgreSQL -> C++. Lets no exception out; reports after the handler has been left, so that the exception object is
+// freed.
+template <typename F>
+Datum pg_entry(F &&function) {
     detail::Report report;
     try {
         return function();

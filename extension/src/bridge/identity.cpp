@@ -5,7 +5,7 @@ namespace tenantmig {
 namespace {
 void set_local(const char *name, const char *value) {
     // PGC_S_SESSION with GUC_ACTION_SAVE: undone by AtEOXact_GUC at our nest level, as for a function's SET clause
-    (void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+    (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 } // namespace
 
@@ -14,8 +14,7 @@ RunAs::RunAs(Oid role, Purpose purpose) : saved_user_(InvalidOid), saved_context
     guc_level_ = NewGUCNestLevel();
     try {
         pg_call([purpose] {
-            if (purpose == Purpose::write)
-                return;
+            if (purpose == Purpose::write) return;
             set_local("search_path", "pg_catalog, pg_temp");
             set_local("datestyle", "ISO, YMD");
             set_local("intervalstyle", "postgres");
@@ -29,7 +28,8 @@ RunAs::RunAs(Oid role, Purpose purpose) : saved_user_(InvalidOid), saved_context
         AtEOXact_GUC(false, guc_level_);
         throw;
     }
-    SetUserIdAndSecContext(role, saved_context_ | SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+    SetUserIdAndSecContext(role, saved_context_ | SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE |
+                                     SECURITY_NOFORCE_RLS);
 }
 
 RunAs::~RunAs() {
@@ -44,11 +44,13 @@ Oid extension_owner() {
         ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("tenantmig"));
         SysScanDesc scan = systable_beginscan(rel, ExtensionNameIndexId, true, nullptr, 1, &key);
         HeapTuple tuple = systable_getnext(scan);
-        Oid owner = HeapTupleIsValid(tuple) ? reinterpret_cast<Form_pg_extension>(GETSTRUCT(tuple))->extowner : InvalidOid;
+        Oid owner =
+            HeapTupleIsValid(tuple) ? reinterpret_cast<Form_pg_extension>(GETSTRUCT(tuple))->extowner : InvalidOid;
         systable_endscan(scan);
         table_close(rel, AccessShareLock);
         if (!OidIsValid(owner))
-            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("extension \"tenantmig\" does not exist"), errhint("Run CREATE EXTENSION tenantmig.")));
+            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("extension \"tenantmig\" does not exist"),
+                            errhint("Run CREATE EXTENSION tenantmig.")));
         return owner;
     });
 }
@@ -57,7 +59,8 @@ void fire_deferred_as_caller() {
     pg_call([] {
         int result = SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0);
         if (result != SPI_OK_UTILITY)
-            ereport(ERROR, (errcode(MAKE_SQLSTATE('T', 'M', '9', '9', '9')), errmsg("SET CONSTRAINTS failed with %d", result)));
+            ereport(ERROR, (errcode(MAKE_SQLSTATE('T', 'M', '9', '9', '9')),
+                            errmsg("SET CONSTRAINTS failed with %d", result)));
     });
 }
 

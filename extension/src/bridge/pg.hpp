@@ -1,5 +1,5 @@
-// The one place where PostgreSQL's headers are included. Core headers and the C++ standard library come first, because PostgreSQL's
-// macros must not reach them.
+// The one place where PostgreSQL's headers are included. Core headers and the C++ standard library come first, because
+// PostgreSQL's macros must not reach them.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -43,8 +43,8 @@ extern "C" {
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_index.h"
-#include "catalog/pg_operator.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -82,7 +82,8 @@ extern "C" {
 #include "utils/uuid.h"
 }
 
-// fmt and the standard library were included above; PostgreSQL's replacements of stdio functions must not leak into C++ code.
+// fmt and the standard library were included above; PostgreSQL's replacements of stdio functions must not leak into C++
+// code.
 #undef snprintf
 #undef sprintf
 #undef vsnprintf

@@ -13,20 +13,18 @@ std::string Table::target() const {
 }
 const Column *Table::find(std::string_view column) const {
     for (const Column &c : columns)
-        if (c.name == column)
-            return &c;
+        if (c.name == column) return &c;
     return nullptr;
 }
 const Column *Table::find(AttrNumber number) const {
     for (const Column &c : columns)
-        if (c.number == number)
-            return &c;
+        if (c.number == number) return &c;
     return nullptr;
 }
 const Column &Table::at(AttrNumber number) const {
-    if (const Column *column = find(number))
-        return *column;
-    throw Error(sqlstate::undefined_column, fmt::format("column number {} of {} does not exist", number, label()), {}, "Check the table's definition.");
+    if (const Column *column = find(number)) return *column;
+    throw Error(sqlstate::undefined_column, fmt::format("column number {} of {} does not exist", number, label()), {},
+                "Check the table's definition.");
 }
 
 namespace {
@@ -35,8 +33,7 @@ class OpenRelation {
 public:
     explicit OpenRelation(Oid oid) : relation_(pg_call([oid] { return try_relation_open(oid, AccessShareLock); })) {}
     ~OpenRelation() {
-        if (relation_ && std::uncaught_exceptions() == 0)
-            relation_close(relation_, NoLock);
+        if (relation_ && std::uncaught_exceptions() == 0) relation_close(relation_, NoLock);
     }
     OpenRelation(const OpenRelation &) = delete;
     OpenRelation &operator=(const OpenRelation &) = delete;
@@ -68,8 +65,7 @@ std::vector<ForeignKey> foreign_keys(Oid table, AttrNumber key_column, Oid index
         SysScanDesc scan = systable_beginscan(rel, index, OidIsValid(index), nullptr, 1, &key);
         while (HeapTuple tuple = systable_getnext(scan)) {
             auto *form = reinterpret_cast<Form_pg_constraint>(GETSTRUCT(tuple));
-            if (form->contype != CONSTRAINT_FOREIGN || OidIsValid(form->conparentid))
-                continue;
+            if (form->contype != CONSTRAINT_FOREIGN || OidIsValid(form->conparentid)) continue;
             if (out.count == room) {
                 room *= 2;
                 out.items = static_cast<Plain *>(repalloc(out.items, sizeof(Plain) * static_cast<Size>(room)));
@@ -78,7 +74,8 @@ std::vector<ForeignKey> foreign_keys(Oid table, AttrNumber key_column, Oid index
             item->oid = form->oid;
             item->from = form->conrelid;
             item->to = form->confrelid;
-            DeconstructFkConstraintRow(tuple, &item->count, item->from_columns, item->to_columns, nullptr, nullptr, nullptr
+            DeconstructFkConstraintRow(tuple, &item->count, item->from_columns, item->to_columns, nullptr, nullptr,
+                                       nullptr
 #if PG_VERSION_NUM >= 150000
                                        ,
                                        nullptr, nullptr
@@ -104,8 +101,7 @@ std::vector<ForeignKey> foreign_keys(Oid table, AttrNumber key_column, Oid index
 
 std::optional<Table> describe_table(Oid oid) {
     OpenRelation relation(oid);
-    if (!relation)
-        return std::nullopt;
+    if (!relation) return std::nullopt;
     Table table;
     table.oid = oid;
     table.name = NameStr(relation->rd_rel->relname);
@@ -121,8 +117,7 @@ std::optional<Table> describe_table(Oid oid) {
     TupleDesc descriptor = RelationGetDescr(relation.get());
     for (int i = 0; i < descriptor->natts; i++) {
         Form_pg_attribute attribute = TupleDescAttr(descriptor, i);
-        if (attribute->attisdropped)
-            continue;
+        if (attribute->attisdropped) continue;
         Column column;
         column.number = attribute->attnum;
         column.name = NameStr(attribute->attname);
@@ -134,7 +129,9 @@ std::optional<Table> describe_table(Oid oid) {
         column.not_null = attribute->attnotnull;
         column.generated = attribute->attgenerated != '\0';
         column.identity_always = attribute->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
-        column.type_name = pg_call([&column, typmod] { return format_type_extended(column.type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY); });
+        column.type_name = pg_call([&column, typmod] {
+            return format_type_extended(column.type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+        });
         table.columns.push_back(std::move(column));
     }
     return table;
@@ -168,18 +165,19 @@ std::vector<AttrNumber> row_identity(Oid table, bool *is_primary) {
         for (int i = 0; i < list_length(indexes); i++) {
             Oid oid = list_nth_oid(indexes, i);
             HeapTuple tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(oid));
-            if (!HeapTupleIsValid(tuple))
-                continue;
+            if (!HeapTupleIsValid(tuple)) continue;
             auto *index = reinterpret_cast<Form_pg_index>(GETSTRUCT(tuple));
             bool usable = index->indisunique && index->indisvalid && index->indimmediate && index->indnkeyatts > 0 &&
-                          heap_attisnull(tuple, Anum_pg_index_indpred, nullptr) && heap_attisnull(tuple, Anum_pg_index_indexprs, nullptr);
+                          heap_attisnull(tuple, Anum_pg_index_indpred, nullptr) &&
+                          heap_attisnull(tuple, Anum_pg_index_indexprs, nullptr);
             for (int k = 0; usable && k < index->indnkeyatts; k++) {
                 AttrNumber number = index->indkey.values[k];
                 usable = number > 0 && TupleDescAttr(RelationGetDescr(rel), number - 1)->attnotnull;
             }
             bool primary = index->indisprimary;
             bool better = usable && !best.primary &&
-                          (best.count == 0 || primary || index->indnkeyatts < best.count || (index->indnkeyatts == best.count && oid < best_oid));
+                          (best.count == 0 || primary || index->indnkeyatts < best.count ||
+                           (index->indnkeyatts == best.count && oid < best_oid));
             if (better) {
                 best.count = index->indnkeyatts;
                 best.primary = primary;
@@ -193,8 +191,7 @@ std::vector<AttrNumber> row_identity(Oid table, bool *is_primary) {
         relation_close(rel, NoLock);
         return best;
     });
-    if (is_primary)
-        *is_primary = found.primary;
+    if (is_primary) *is_primary = found.primary;
     return {found.columns, found.columns + found.count};
 }
 
@@ -213,11 +210,9 @@ std::string equality_operator(Oid type) {
     Name name = pg_call([type] {
         Name out = {nullptr, nullptr};
         TypeCacheEntry *entry = lookup_type_cache(type, TYPECACHE_EQ_OPR);
-        if (!OidIsValid(entry->eq_opr))
-            return out;
+        if (!OidIsValid(entry->eq_opr)) return out;
         HeapTuple tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(entry->eq_opr));
-        if (!HeapTupleIsValid(tuple))
-            return out;
+        if (!HeapTupleIsValid(tuple)) return out;
         auto *form = reinterpret_cast<Form_pg_operator>(GETSTRUCT(tuple));
         out.schema = get_namespace_name(form->oprnamespace);
         out.name = pstrdup(NameStr(form->oprname));
@@ -225,8 +220,8 @@ std::string equality_operator(Oid type) {
         return out;
     });
     if (!name.name)
-        throw Error(sqlstate::feature_not_supported, fmt::format("type {} has no equality operator", type_label(type)), {},
-                    "Use a column of a type that can be compared.");
+        throw Error(sqlstate::feature_not_supported, fmt::format("type {} has no equality operator", type_label(type)),
+                    {}, "Use a column of a type that can be compared.");
     return fmt::format("OPERATOR({}.{})", quoted(name.schema), name.name);
 }
 

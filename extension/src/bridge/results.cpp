@@ -9,8 +9,7 @@ void Arguments::require(int number, const char *name) const {
 }
 
 std::optional<std::string> Arguments::optional_text(int number) const {
-    if (is_null(number))
-        return std::nullopt;
+    if (is_null(number)) return std::nullopt;
     return std::string(text_view(call_->args[number].value));
 }
 
@@ -36,8 +35,7 @@ double Arguments::numeric(int number, const char *name) const {
 }
 
 std::optional<std::string> Arguments::optional_json(int number) const {
-    if (is_null(number))
-        return std::nullopt;
+    if (is_null(number)) return std::nullopt;
     Datum value = call_->args[number].value;
     char *text = pg_call([value] {
         Jsonb *document = DatumGetJsonbP(value);
@@ -78,8 +76,7 @@ void ResultSet::add(std::span<const std::optional<std::string>> cells) {
     auto nulls = std::make_unique<bool[]>(count);
     for (std::size_t i = 0; i < count; i++) {
         nulls[i] = !cells[i];
-        if (nulls[i])
-            continue;
+        if (nulls[i]) continue;
         char *text = const_cast<char *>(cells[i]->c_str());
         Oid function = inputs_[i], ioparam = ioparams_[i];
         values[i] = pg_call([function, text, ioparam] { return OidInputFunctionCall(function, text, ioparam, -1); });
@@ -105,7 +102,9 @@ void notice(const std::string &message) {
 
 void warning(const std::string &message, const std::string &detail, const std::string &hint) {
     const char *text = message.c_str(), *more = detail.c_str(), *next = hint.c_str();
-    pg_call([text, more, next] { ereport(WARNING, (errmsg_internal("%s", text), errdetail_internal("%s", more), errhint("%s", next))); });
+    pg_call([text, more, next] {
+        ereport(WARNING, (errmsg_internal("%s", text), errdetail_internal("%s", more), errhint("%s", next)));
+    });
 }
 
 } // namespace tenantmig

@@ -22,7 +22,8 @@ private:
     FunctionCallInfo call_;
 };
 
-// The result set of a set-returning function in materialise mode. Cells are given as text and converted by the column's type.
+// The result set of a set-returning function in materialise mode. Cells are given as text and converted by the column's
+// type.
 class ResultSet {
 public:
     explicit ResultSet(FunctionCallInfo call);

@@ -9,8 +9,7 @@ SpiSession::SpiSession() : exceptions_(std::uncaught_exceptions()) {
 }
 
 SpiSession::~SpiSession() {
-    if (std::uncaught_exceptions() > exceptions_)
-        return;
+    if (std::uncaught_exceptions() > exceptions_) return;
     try {
         pg_call([] { SPI_finish(); });
     } catch (...) { // only if the stack of connections is broken; the transaction's end cleans up
@@ -73,7 +72,8 @@ Value null_value(Oid type) {
 
 namespace {
 // An array of text; `get(i)` gives the element, its data pointer NULL for NULL.
-template <typename Get> Value make_text_array(std::size_t count, Get get) {
+template <typename Get>
+Value make_text_array(std::size_t count, Get get) {
     std::vector<Datum> datums(count);
     auto nulls = std::make_unique<bool[]>(count + 1);
     for (std::size_t i = 0; i < count; i++) {
@@ -90,8 +90,7 @@ template <typename Get> Value make_text_array(std::size_t count, Get get) {
     int n = static_cast<int>(count);
     Datum array = pg_call([values, isnull, n] {
         int dims[1] = {n}, lower[1] = {1};
-        if (n == 0)
-            return PointerGetDatum(construct_empty_array(TEXTOID));
+        if (n == 0) return PointerGetDatum(construct_empty_array(TEXTOID));
         return PointerGetDatum(construct_md_array(values, isnull, 1, dims, lower, TEXTOID, -1, false, TYPALIGN_INT));
     });
     return {TEXTARRAYOID, array, false};
@@ -103,7 +102,9 @@ Value text_array_value(std::span<const std::string> values) {
 }
 
 Value text_array_value(std::span<const std::optional<std::string>> values) {
-    return make_text_array(values.size(), [values](std::size_t i) { return values[i] ? std::string_view(*values[i]) : std::string_view(); });
+    return make_text_array(values.size(), [values](std::size_t i) {
+        return values[i] ? std::string_view(*values[i]) : std::string_view();
+    });
 }
 
 std::string_view text_view(Datum text) {
@@ -115,8 +116,7 @@ std::string_view text_view(Datum text) {
 
 namespace {
 ParamListInfo make_params(std::span<const Value> values) {
-    if (values.empty())
-        return nullptr;
+    if (values.empty()) return nullptr;
     const Value *first = values.data();
     int count = static_cast<int>(values.size());
     return pg_call([first, count] {
@@ -145,8 +145,7 @@ struct FunctionReceiver {
 
 bool receive_slot(TupleTableSlot *slot, DestReceiver *self) noexcept {
     auto *receiver = reinterpret_cast<FunctionReceiver *>(self);
-    if (receiver->error)
-        return false;
+    if (receiver->error) return false;
     try {
         receiver->rows++;
         return (*receiver->function)(slot);
@@ -177,8 +176,7 @@ Rows run_query(const std::string &sql, std::span<const Value> values, bool read_
     options.read_only = read_only;
     options.tcount = static_cast<std::uint64_t>(limit);
     int code = pg_call([text, &options] { return SPI_execute_extended(text, &options); });
-    if (code < 0)
-        spi_failed("SPI_execute_extended", code);
+    if (code < 0) spi_failed("SPI_execute_extended", code);
     Rows rows;
     rows.table_ = SPI_tuptable;
     rows.size_ = SPI_processed;
@@ -194,28 +192,25 @@ void stream_query(const std::string &sql, std::span<const Value> values, const R
     options.read_only = true;
     options.dest = &receiver.base;
     int code = pg_call([text, &options] { return SPI_execute_extended(text, &options); });
-    if (receiver.error)
-        std::rethrow_exception(receiver.error);
-    if (code < 0)
-        spi_failed("SPI_execute_extended", code);
+    if (receiver.error) std::rethrow_exception(receiver.error);
+    if (code < 0) spi_failed("SPI_execute_extended", code);
 }
 
 Datum Rows::datum(std::size_t row, int column, bool *null) const {
-    if (!table_ || row >= size_)
-        throw Error(sqlstate::internal, "a row was read that the query did not return");
+    if (!table_ || row >= size_) throw Error(sqlstate::internal, "a row was read that the query did not return");
     SPITupleTable *table = table_;
-    return pg_call([table, row, column, null] { return SPI_getbinval(table->vals[row], table->tupdesc, column, null); });
+    return pg_call(
+        [table, row, column, null] { return SPI_getbinval(table->vals[row], table->tupdesc, column, null); });
 }
 
 bool Rows::is_null(std::size_t row, int column) const {
     bool null = false;
-    (void) datum(row, column, &null);
+    (void)datum(row, column, &null);
     return null;
 }
 
 std::optional<std::string> Rows::text(std::size_t row, int column) const {
-    if (is_null(row, column))
-        return std::nullopt;
+    if (is_null(row, column)) return std::nullopt;
     SPITupleTable *table = table_;
     char *value = pg_call([table, row, column] { return SPI_getvalue(table->vals[row], table->tupdesc, column); });
     return std::string(value);
@@ -229,8 +224,7 @@ std::string Rows::text_or(std::size_t row, int column, std::string fallback) con
 std::int64_t Rows::bigint(std::size_t row, int column) const {
     bool null = false;
     Datum value = datum(row, column, &null);
-    if (null)
-        return 0;
+    if (null) return 0;
     return SPI_gettypeid(table_->tupdesc, column) == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value);
 }
 
@@ -244,8 +238,7 @@ std::vector<std::optional<std::string>> Rows::nullable_text_array(std::size_t ro
     std::vector<std::optional<std::string>> result;
     bool null = false;
     Datum value = datum(row, column, &null);
-    if (null)
-        return result;
+    if (null) return result;
     struct Parts {
         Datum *values;
         bool *nulls;
@@ -253,7 +246,8 @@ std::vector<std::optional<std::string>> Rows::nullable_text_array(std::size_t ro
     };
     Parts parts = pg_call([value] {
         Parts out;
-        deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &out.values, &out.nulls, &out.count);
+        deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &out.values, &out.nulls,
+                          &out.count);
         return out;
     });
     result.reserve(static_cast<std::size_t>(parts.count));
@@ -277,12 +271,10 @@ Statement::Statement(const std::string &sql, std::span<const Oid> types) {
     int count = static_cast<int>(types.size());
     plan_ = pg_call([text, argtypes, count] {
         SPIPlanPtr plan = SPI_prepare(text, count, argtypes);
-        if (plan)
-            SPI_keepplan(plan);
+        if (plan) SPI_keepplan(plan);
         return plan;
     });
-    if (!plan_)
-        spi_failed("SPI_prepare", SPI_result);
+    if (!plan_) spi_failed("SPI_prepare", SPI_result);
 }
 
 Statement::~Statement() {
@@ -299,10 +291,8 @@ std::uint64_t Statement::execute(std::span<const Value> values, const RowFunctio
     options.params = make_params(values);
     options.dest = &receiver.base;
     int code = pg_call([plan = plan_, &options] { return SPI_execute_plan_extended(plan, &options); });
-    if (receiver.error)
-        std::rethrow_exception(receiver.error);
-    if (code < 0)
-        spi_failed("SPI_execute_plan_extended", code);
+    if (receiver.error) std::rethrow_exception(receiver.error);
+    if (code < 0) spi_failed("SPI_execute_plan_extended", code);
     return SPI_processed;
 }
 
@@ -319,8 +309,7 @@ Cursor::Cursor(const std::string &sql, std::span<const Value> values) {
 }
 
 Cursor::~Cursor() {
-    if (std::uncaught_exceptions() > 0)
-        return; // the portal goes with its (sub)transaction
+    if (std::uncaught_exceptions() > 0) return; // the portal goes with its (sub)transaction
     try {
         pg_call([portal = portal_] { SPI_cursor_close(portal); });
     } catch (...) { // likewise
@@ -334,9 +323,9 @@ TupleDesc Cursor::descriptor() const {
 std::uint64_t Cursor::fetch(long count, const RowFunction &on_row) {
     FunctionReceiver receiver = {};
     init_receiver(&receiver, on_row);
-    pg_call([portal = portal_, count, &receiver] { return PortalRunFetch(portal, FETCH_FORWARD, count, &receiver.base); });
-    if (receiver.error)
-        std::rethrow_exception(receiver.error);
+    pg_call(
+        [portal = portal_, count, &receiver] { return PortalRunFetch(portal, FETCH_FORWARD, count, &receiver.base); });
+    if (receiver.error) std::rethrow_exception(receiver.error);
     return receiver.rows;
 }
 

@@ -1,4 +1,5 @@
-// SQL from C++: values, statements, results, streams and cursors over SPI. Values are always parameters; identifiers go through quoted().
+// SQL from C++: values, statements, results, streams and cursors over SPI. Values are always parameters; identifiers go
+// through quoted().
 #pragma once
 #include "bridge/boundary.hpp"
 
@@ -16,7 +17,7 @@ private:
     int exceptions_;
 };
 
-std::string quoted(std::string_view identifier);                        // quote_identifier
+std::string quoted(std::string_view identifier);                       // quote_identifier
 std::string qualified(std::string_view schema, std::string_view name); // "schema"."name" as needed
 
 // A parameter. The datum lives in the memory context that was current when it was made.
@@ -58,13 +59,16 @@ private:
     std::size_t size_ = 0;
 };
 
-// Runs one statement; returns its rows (or, without any, `size()` as the number of rows affected). read_only: under the active snapshot.
+// Runs one statement; returns its rows (or, without any, `size()` as the number of rows affected). read_only: under the
+// active snapshot.
 Rows run_query(const std::string &sql, std::span<const Value> values = {}, bool read_only = false, long limit = 0);
-inline Rows run_query(const std::string &sql, std::initializer_list<Value> values, bool read_only = false, long limit = 0) {
+inline Rows run_query(const std::string &sql, std::initializer_list<Value> values, bool read_only = false,
+                      long limit = 0) {
     return run_query(sql, std::span<const Value>(values.begin(), values.size()), read_only, limit);
 }
 
-// Receives rows of a stream one by one. Return false to stop. May throw: the exception waits until PostgreSQL's frames have been left.
+// Receives rows of a stream one by one. Return false to stop. May throw: the exception waits until PostgreSQL's frames
+// have been left.
 using RowFunction = std::function<bool(TupleTableSlot *slot)>;
 
 // Runs a SELECT under the active snapshot without keeping its rows.
@@ -84,7 +88,8 @@ private:
     SPIPlanPtr plan_;
 };
 
-// A cursor under the active snapshot, for reading a table piece by piece. Kept by the transaction, closed by the destructor.
+// A cursor under the active snapshot, for reading a table piece by piece. Kept by the transaction, closed by the
+// destructor.
 class Cursor {
 public:
     Cursor(const std::string &sql, std::span<const Value> values);

@@ -25,8 +25,7 @@ void Subtransaction::undo() {
 }
 
 Subtransaction::~Subtransaction() {
-    if (!open_)
-        return;
+    if (!open_) return;
     try {
         undo();
     } catch (...) { // the transaction is going to be aborted anyway

@@ -4,8 +4,8 @@
 
 namespace tenantmig {
 
-// Begins an internal subtransaction. commit() keeps its work; without it the destructor undoes everything done since. Memory context and
-// resource owner are restored either way. Not for parallel mode.
+// Begins an internal subtransaction. commit() keeps its work; without it the destructor undoes everything done since.
+// Memory context and resource owner are restored either way. Not for parallel mode.
 class Subtransaction {
 public:
     Subtransaction();

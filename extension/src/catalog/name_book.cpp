@@ -39,7 +39,8 @@ NameBook::NameBook(const std::string &identity) : NameBook() {
         table.schema = item.at("schema").get<std::string>();
         table.name = item.at("name").get<std::string>();
         for (const nlohmann::json &column : item.at("columns"))
-            table.columns[column.at("written").get<std::string>()] = {column.at("number").get<AttrNumber>(), column.at("name").get<std::string>()};
+            table.columns[column.at("written").get<std::string>()] = {column.at("number").get<AttrNumber>(),
+                                                                      column.at("name").get<std::string>()};
         implementation_->tables[item.at("written").get<std::string>()] = std::move(table);
     }
 }
@@ -54,27 +55,44 @@ std::string NameBook::json() const {
         nlohmann::json columns = nlohmann::json::array();
         for (const auto &[name, column] : table.columns)
             columns.push_back({{"written", name}, {"number", column.first}, {"name", column.second}});
-        relations.push_back({{"written", written}, {"oid", table.oid}, {"schema", table.schema}, {"name", table.name}, {"columns", columns}});
+        relations.push_back({{"written", written},
+                             {"oid", table.oid},
+                             {"schema", table.schema},
+                             {"name", table.name},
+                             {"columns", columns}});
     }
     return nlohmann::json{{"system", this_system()}, {"database", MyDatabaseId}, {"relations", relations}}.dump();
 }
 
 void require_plain_table(const Table &table, const std::string &path) {
     auto refuse = [&](const char *what, const char *hint) {
-        throw Error(sqlstate::wrong_object_type, fmt::format("spec: {}: {} is {}", path, table.label(), what), {}, hint);
+        throw Error(sqlstate::wrong_object_type, fmt::format("spec: {}: {} is {}", path, table.label(), what), {},
+                    hint);
     };
-    if (table.schema == "pg_catalog" || table.schema == "information_schema" || table.schema == "pg_toast" || table.schema == "tenantmig")
+    if (table.schema == "pg_catalog" || table.schema == "information_schema" || table.schema == "pg_toast" ||
+        table.schema == "tenantmig")
         refuse("a system table", "Name a table of your own.");
     switch (table.kind) {
     case RELKIND_RELATION:
-    case RELKIND_PARTITIONED_TABLE: break;
-    case RELKIND_VIEW: refuse("a view", "Name the table that the view reads."); break;
-    case RELKIND_MATVIEW: refuse("a materialized view", "Name the table that the view reads."); break;
-    case RELKIND_FOREIGN_TABLE: refuse("a foreign table, which has no key that rows can be identified by", "Run the migration on the server that holds the table."); break;
-    default: refuse("not a table", "Name a table or a partitioned table."); break;
+    case RELKIND_PARTITIONED_TABLE:
+        break;
+    case RELKIND_VIEW:
+        refuse("a view", "Name the table that the view reads.");
+        break;
+    case RELKIND_MATVIEW:
+        refuse("a materialized view", "Name the table that the view reads.");
+        break;
+    case RELKIND_FOREIGN_TABLE:
+        refuse("a foreign table, which has no key that rows can be identified by",
+               "Run the migration on the server that holds the table.");
+        break;
+    default:
+        refuse("not a table", "Name a table or a partitioned table.");
+        break;
     }
     if (table.temporary)
-        throw Error(sqlstate::feature_not_supported, fmt::format("spec: {}: {} is a temporary table", path, table.label()),
+        throw Error(sqlstate::feature_not_supported,
+                    fmt::format("spec: {}: {} is a temporary table", path, table.label()),
                     "A migration outlives the session, a temporary table does not.", "Name a permanent table.");
 }
 
@@ -91,7 +109,8 @@ Table NameBook::table(const std::string &written, const std::string &path) {
         Oid oid = lookup_table({known.schema, known.name});
         auto table = OidIsValid(oid) ? describe_table(oid) : std::nullopt;
         if (!table)
-            throw Error(sqlstate::undefined_table, fmt::format("spec: {}: table {} no longer exists", path, qualified(known.schema, known.name)),
+            throw Error(sqlstate::undefined_table,
+                        fmt::format("spec: {}: table {} no longer exists", path, qualified(known.schema, known.name)),
                         "It existed when the migration was created.", "Drop the migration, or bring the table back.");
         require_plain_table(*table, path);
         return *table;
@@ -101,7 +120,8 @@ Table NameBook::table(const std::string &written, const std::string &path) {
     for (const auto &identifier : identifiers)
         parts.push_back(identifier.text);
     if (parts.size() > 2)
-        throw Error(sqlstate::invalid_name, fmt::format("spec: {}: \"{}\" has too many parts", path, written), {}, "Write table or schema.table.");
+        throw Error(sqlstate::invalid_name, fmt::format("spec: {}: \"{}\" has too many parts", path, written), {},
+                    "Write table or schema.table.");
     Oid oid = lookup_table(parts);
     auto table = OidIsValid(oid) ? describe_table(oid) : std::nullopt;
     if (!table) {
@@ -111,7 +131,8 @@ Table NameBook::table(const std::string &written, const std::string &path) {
         std::string hint = "Check the name and the search_path.";
         if (exact != parts && OidIsValid(lookup_table(exact)))
             hint = fmt::format("There is \"{}\": write the name in double quotes, as in SQL.", exact.back());
-        throw Error(sqlstate::undefined_table, fmt::format("spec: {}: relation \"{}\" does not exist", path, written), {}, hint);
+        throw Error(sqlstate::undefined_table, fmt::format("spec: {}: relation \"{}\" does not exist", path, written),
+                    {}, hint);
     }
     require_plain_table(*table, path);
     tables[written] = {table->oid, table->schema, table->name, {}};
@@ -120,34 +141,36 @@ Table NameBook::table(const std::string &written, const std::string &path) {
 
 Column NameBook::column(const Table &table, const std::string &written, const std::string &path) {
     auto undefined = [&](const std::string &hint) {
-        return Error(sqlstate::undefined_column, fmt::format("spec: {}: column \"{}\" of {} does not exist", path, written, table.label()), {}, hint);
+        return Error(sqlstate::undefined_column,
+                     fmt::format("spec: {}: column \"{}\" of {} does not exist", path, written, table.label()), {},
+                     hint);
     };
     // several written names may stand for one table: a column is remembered under the first that leads to it
     RememberedTable *known = nullptr;
     for (auto &[name, candidate] : implementation_->tables) {
         bool here = implementation_->same_place && candidate.oid == table.oid;
         if (here || (candidate.schema == table.schema && candidate.name == table.name)) {
-            if (!known || candidate.columns.count(written))
-                known = &candidate;
+            if (!known || candidate.columns.count(written)) known = &candidate;
         }
     }
     if (known)
         if (auto found = known->columns.find(written); found != known->columns.end()) {
-            const Column *column = implementation_->same_place && known->oid == table.oid ? table.find(found->second.first) : nullptr;
+            const Column *column =
+                implementation_->same_place && known->oid == table.oid ? table.find(found->second.first) : nullptr;
+            if (!column) column = table.find(found->second.second);
             if (!column)
-                column = table.find(found->second.second);
-            if (!column)
-                throw undefined("It existed when the migration was created. Drop the migration, or bring the column back.");
+                throw undefined(
+                    "It existed when the migration was created. Drop the migration, or bring the column back.");
             return *column;
         }
     if (written.size() > core::max_identifier_length)
-        throw Error(sqlstate::name_too_long, fmt::format("spec: {}: name of {} bytes is too long", path, written.size()),
+        throw Error(sqlstate::name_too_long,
+                    fmt::format("spec: {}: name of {} bytes is too long", path, written.size()),
                     "PostgreSQL would cut it to 63 bytes without an error.", "Write the column's real name.");
     const Column *column = table.find(written);
     if (!column) {
         auto identifiers = core::split_identifier(written);
-        if (identifiers.size() == 1)
-            column = table.find(identifiers[0].text);
+        if (identifiers.size() == 1) column = table.find(identifiers[0].text);
     }
     if (!column) {
         std::string names;
@@ -155,8 +178,7 @@ Column NameBook::column(const Table &table, const std::string &written, const st
             names += (names.empty() ? "" : ", ") + tenantmig::quoted(c.name);
         throw undefined("Columns: " + names + ".");
     }
-    if (known)
-        known->columns[written] = {column->number, column->name};
+    if (known) known->columns[written] = {column->number, column->name};
     return *column;
 }
 

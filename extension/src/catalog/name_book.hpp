@@ -1,6 +1,7 @@
-// Which object a name in a spec means. Names are resolved once, when the migration is created, and remembered as identity (system, database,
-// relation OID, attribute number) plus names: a renamed table is still the same one. In another system or database (after a restore), or
-// when the object has gone, they are resolved again by the remembered schema and name.
+// Which object a name in a spec means. Names are resolved once, when the migration is created, and remembered as
+// identity (system, database, relation OID, attribute number) plus names: a renamed table is still the same one. In
+// another system or database (after a restore), or when the object has gone, they are resolved again by the remembered
+// schema and name.
 #pragma once
 #include "bridge/relation.hpp"
 
@@ -8,12 +9,13 @@ namespace tenantmig {
 
 class NameBook {
 public:
-    NameBook();                                    // resolves new names by the search_path in force
+    NameBook();                                     // resolves new names by the search_path in force
     explicit NameBook(const std::string &identity); // remembers
     NameBook(NameBook &&) noexcept;
     ~NameBook();
 
-    // The table that `written` means; `path` is its place in the document. Errors: 42602, 42622, 42P01, 42809 (not a table), 0A000 (temporary).
+    // The table that `written` means; `path` is its place in the document. Errors: 42602, 42622, 42P01, 42809 (not a
+    // table), 0A000 (temporary).
     Table table(const std::string &written, const std::string &path);
     // The column that `written` means: by exact name, else folded to lower case. Errors: 42703.
     Column column(const Table &table, const std::string &written, const std::string &path);

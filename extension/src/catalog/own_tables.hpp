@@ -1,4 +1,5 @@
-// tenantmig's own tables are read and written here and nowhere else: as the owner of the extension, with the search_path pinned.
+// tenantmig's own tables are read and written here and nowhere else: as the owner of the extension, with the
+// search_path pinned.
 #pragma once
 #include "bridge/identity.hpp"
 #include "bridge/sql.hpp"

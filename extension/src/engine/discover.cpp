@@ -6,18 +6,17 @@
 namespace tenantmig {
 
 namespace {
-// The tenant key that a table has of its own: by foreign key to the tenant root, else by the name of the target's. 0: none.
+// The tenant key that a table has of its own: by foreign key to the tenant root, else by the name of the target's. 0:
+// none.
 AttrNumber own_tenant_key(const Table &table, Oid root, AttrNumber root_key, const std::string &name) {
     AttrNumber found = 0;
     for (const ForeignKey &key : foreign_keys_from(table.oid))
         if (key.to == root && key.to_columns.size() == 1 && key.to_columns[0] == root_key) {
-            if (found && found != key.from_columns[0])
-                return 0; // several: somebody has to say which
+            if (found && found != key.from_columns[0]) return 0; // several: somebody has to say which
             found = key.from_columns[0];
         }
     if (!found)
-        if (const Column *same = table.find(name))
-            found = same->number;
+        if (const Column *same = table.find(name)) found = same->number;
     return found;
 }
 
@@ -43,7 +42,8 @@ std::string source_json(const std::string &via, const std::string &tenant) {
 }
 } // namespace
 
-Discovered discover_sources(const Table &table, const Column &column, const std::optional<Table> &tenants, bool want_sources) {
+Discovered discover_sources(const Table &table, const Column &column, const std::optional<Table> &tenants,
+                            bool want_sources) {
     std::optional<Table> root = tenants;
     AttrNumber root_key = 0;
     for (const ForeignKey &key : foreign_keys_from(table.oid))
@@ -57,43 +57,38 @@ Discovered discover_sources(const Table &table, const Column &column, const std:
             root_key = found->second;
         }
     if (!root)
-        throw Error(sqlstate::no_source, fmt::format("the tenant root of {}.{} is not known", table.label(), quoted(column.name)),
-                    "The column has no foreign key, and the tables next to this one do not agree on one.", "Give the table of tenants: tenants => 'companies'.");
+        throw Error(sqlstate::no_source,
+                    fmt::format("the tenant root of {}.{} is not known", table.label(), quoted(column.name)),
+                    "The column has no foreign key, and the tables next to this one do not agree on one.",
+                    "Give the table of tenants: tenants => 'companies'.");
     if (!root_key) {
         auto key = row_identity(root->oid, nullptr);
-        if (key.size() == 1)
-            root_key = key[0];
+        if (key.size() == 1) root_key = key[0];
     }
     Discovered result;
     result.tenants_table = root->sql();
     result.tenants_key = root_key ? root->at(root_key).name : "";
-    if (!want_sources)
-        return result;
+    if (!want_sources) return result;
 
     // children by name, then parents by column; tables that already have a tenant key only
     std::vector<std::pair<std::string, std::string>> children, parents;
     for (const ForeignKey &key : foreign_keys_to(table.oid)) {
-        if (key.from == table.oid || key.from == root->oid)
-            continue;
+        if (key.from == table.oid || key.from == root->oid) continue;
         auto child = describe_table(key.from);
         if (!child || (child->kind != RELKIND_RELATION && child->kind != RELKIND_PARTITIONED_TABLE) || child->temporary)
             continue;
         AttrNumber tenant = own_tenant_key(*child, root->oid, root_key, column.name);
-        if (!tenant || tenant == key.from_columns[0])
-            continue;
+        if (!tenant || tenant == key.from_columns[0]) continue;
         std::string name = child->schema == table.schema ? quoted(child->name) : child->sql();
         std::string via = name + "." + quoted(child->at(key.from_columns[0]).name);
         children.emplace_back(via, source_json(via, child->at(tenant).name));
     }
     for (const ForeignKey &key : foreign_keys_from(table.oid)) {
-        if (key.to == table.oid || key.to == root->oid)
-            continue;
+        if (key.to == table.oid || key.to == root->oid) continue;
         auto parent = describe_table(key.to);
-        if (!parent || parent->temporary)
-            continue;
+        if (!parent || parent->temporary) continue;
         AttrNumber tenant = own_tenant_key(*parent, root->oid, root_key, column.name);
-        if (!tenant)
-            continue;
+        if (!tenant) continue;
         const std::string &via = table.at(key.from_columns[0]).name;
         std::string written = via.find('.') == std::string::npos ? via : quoted(via);
         parents.emplace_back(written, source_json(written, parent->at(tenant).name));
@@ -103,7 +98,8 @@ Discovered discover_sources(const Table &table, const Column &column, const std:
     children.insert(children.end(), parents.begin(), parents.end());
     children.erase(std::unique(children.begin(), children.end()), children.end());
     if (children.empty())
-        throw Error(sqlstate::no_source, fmt::format("no evidence was found for {}.{}", table.label(), quoted(column.name)),
+        throw Error(sqlstate::no_source,
+                    fmt::format("no evidence was found for {}.{}", table.label(), quoted(column.name)),
                     fmt::format("No foreign key from or to {} leads to a table with a tenant key.", table.label()),
                     "Give the sources, for example sources => '[{\"via\": \"orders.customer_id\"}]'.");
     for (const auto &[via, json] : children)

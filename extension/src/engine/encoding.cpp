@@ -6,10 +6,8 @@ namespace tenantmig {
 
 std::string key_expression(const std::string &alias, const Column &column, KeyClass key_class) {
     std::string name = alias + "." + quoted(column.name);
-    if (key_class != KeyClass::as_text)
-        return name;
-    if (column.type == NUMERICOID)
-        return fmt::format("(pg_catalog.trim_scale({})::pg_catalog.text)", name);
+    if (key_class != KeyClass::as_text) return name;
+    if (column.type == NUMERICOID) return fmt::format("(pg_catalog.trim_scale({})::pg_catalog.text)", name);
     return fmt::format("({}::pg_catalog.text)", name);
 }
 
@@ -23,23 +21,24 @@ void KeyEncoder::append(TupleTableSlot *slot, int column, KeyClass key_class) {
     switch (key_class) {
     case KeyClass::integer: {
         Oid type = TupleDescAttr(slot->tts_tupleDescriptor, column)->atttypid;
-        std::int64_t number = type == INT8OID ? DatumGetInt64(value) : type == INT4OID ? DatumGetInt32(value) : DatumGetInt16(value);
+        std::int64_t number = type == INT8OID   ? DatumGetInt64(value)
+                              : type == INT4OID ? DatumGetInt32(value)
+                                                : DatumGetInt16(value);
         buffer_.append(reinterpret_cast<const char *>(&number), sizeof number);
         break;
     }
-    case KeyClass::uuid: buffer_.append(reinterpret_cast<const char *>(DatumGetUUIDP(value)->data), UUID_LEN); break;
+    case KeyClass::uuid:
+        buffer_.append(reinterpret_cast<const char *>(DatumGetUUIDP(value)->data), UUID_LEN);
+        break;
     case KeyClass::text:
     case KeyClass::as_text: {
         auto *text = reinterpret_cast<struct varlena *>(DatumGetPointer(value));
         bool copied = VARATT_IS_COMPRESSED(text) || VARATT_IS_EXTERNAL(text);
-        if (copied)
-            text = pg_call([text] { return pg_detoast_datum_packed(text); });
+        if (copied) text = pg_call([text] { return pg_detoast_datum_packed(text); });
         auto size = static_cast<std::uint32_t>(VARSIZE_ANY_EXHDR(text));
-        if (classes_.size() > 1)
-            buffer_.append(reinterpret_cast<const char *>(&size), sizeof size);
+        if (classes_.size() > 1) buffer_.append(reinterpret_cast<const char *>(&size), sizeof size);
         buffer_.append(VARDATA_ANY(text), size);
-        if (copied)
-            pfree(text);
+        if (copied) pfree(text);
         break;
     }
     }
@@ -49,8 +48,7 @@ bool KeyEncoder::encode(TupleTableSlot *slot, std::string_view *key) {
     buffer_.clear();
     for (std::size_t i = 0; i < classes_.size(); i++) {
         int column = first_ + static_cast<int>(i);
-        if (slot->tts_isnull[column])
-            return false;
+        if (slot->tts_isnull[column]) return false;
         append(slot, column, classes_[i]);
     }
     *key = buffer_;
@@ -63,8 +61,7 @@ core::TenantNo TenantDictionary::number(std::string_view encoded) {
         std::int64_t value;
         std::memcpy(&value, encoded.data(), sizeof value);
         auto [place, added] = integers_.try_emplace(value, fresh);
-        if (added)
-            texts_.push_back(std::to_string(value));
+        if (added) texts_.push_back(std::to_string(value));
         return place->second;
     }
     auto [place, added] = numbers_.try_emplace(std::string(encoded), fresh);
@@ -72,7 +69,8 @@ core::TenantNo TenantDictionary::number(std::string_view encoded) {
         if (class_ == KeyClass::uuid) {
             std::string text;
             for (std::size_t i = 0; i < encoded.size(); i++)
-                text += fmt::format("{}{:02x}", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", static_cast<unsigned char>(encoded[i]));
+                text += fmt::format("{}{:02x}", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+                                    static_cast<unsigned char>(encoded[i]));
             texts_.push_back(std::move(text));
         } else {
             texts_.emplace_back(encoded);
@@ -82,18 +80,15 @@ core::TenantNo TenantDictionary::number(std::string_view encoded) {
 }
 
 core::TenantNo TenantDictionary::number_of_text(const std::string &text) {
-    if (class_ == KeyClass::text)
-        return number(text);
+    if (class_ == KeyClass::text) return number(text);
     Datum value = datum_from_text(class_ == KeyClass::integer ? INT8OID : UUIDOID, -1, text);
-    if (class_ == KeyClass::uuid)
-        return number({reinterpret_cast<const char *>(DatumGetUUIDP(value)->data), UUID_LEN});
+    if (class_ == KeyClass::uuid) return number({reinterpret_cast<const char *>(DatumGetUUIDP(value)->data), UUID_LEN});
     std::int64_t integer = DatumGetInt64(value);
     return number({reinterpret_cast<const char *>(&integer), sizeof integer});
 }
 
 bool TenantDictionary::before(core::TenantNo a, core::TenantNo b) const {
-    if (class_ == KeyClass::integer)
-        return std::stoll(texts_[a]) < std::stoll(texts_[b]);
+    if (class_ == KeyClass::integer) return std::stoll(texts_[a]) < std::stoll(texts_[b]);
     return texts_[a] < texts_[b];
 }
 
@@ -104,10 +99,13 @@ void TenantDictionary::check_known(const StepTarget &target) {
     RunAs owner(target.root.owner, Purpose::read);
     const Column &key = target.root_key;
     // compared as text of the key: the types are of one class, but an integer may not fit into a smaller type
-    std::string type = class_ == KeyClass::integer ? "pg_catalog.int8" : class_ == KeyClass::uuid ? "pg_catalog.uuid" : "pg_catalog.text";
-    std::string sql = fmt::format("SELECT u.position FROM pg_catalog.unnest($1::{0}[]) WITH ORDINALITY AS u(tenant, position) "
-                                  "WHERE EXISTS (SELECT FROM {1} AS r WHERE r.{2} OPERATOR(pg_catalog.=) u.tenant)",
-                                  type, target.root.sql(), quoted(key.name));
+    std::string type = class_ == KeyClass::integer ? "pg_catalog.int8"
+                       : class_ == KeyClass::uuid  ? "pg_catalog.uuid"
+                                                   : "pg_catalog.text";
+    std::string sql =
+        fmt::format("SELECT u.position FROM pg_catalog.unnest($1::{0}[]) WITH ORDINALITY AS u(tenant, position) "
+                    "WHERE EXISTS (SELECT FROM {1} AS r WHERE r.{2} OPERATOR(pg_catalog.=) u.tenant)",
+                    type, target.root.sql(), quoted(key.name));
     for (; from < texts_.size(); from += portion) {
         std::size_t count = std::min(portion, texts_.size() - from);
         Value tenants = text_array_value(std::span<const std::string>(texts_.data() + from, count));

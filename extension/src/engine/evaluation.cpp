@@ -12,15 +12,15 @@ SnapshotScope::SnapshotScope() {
 }
 
 SnapshotScope::~SnapshotScope() {
-    if (std::uncaught_exceptions() > 0)
-        return; // popped with the (sub)transaction
+    if (std::uncaught_exceptions() > 0) return; // popped with the (sub)transaction
     try {
         pg_call([] { PopActiveSnapshot(); });
     } catch (...) { // likewise
     }
 }
 
-std::string condition_sql(const std::string &alias, const std::vector<ResolvedCondition> &conditions, std::vector<Value> &values) {
+std::string condition_sql(const std::string &alias, const std::vector<ResolvedCondition> &conditions,
+                          std::vector<Value> &values) {
     std::string sql;
     for (const ResolvedCondition &condition : conditions) {
         const Column &column = condition.column;
@@ -28,10 +28,10 @@ std::string condition_sql(const std::string &alias, const std::vector<ResolvedCo
         std::string part;
         if (!condition.values.empty()) {
             values.push_back(text_array_value(std::span<const std::string>(condition.values)));
-            part = fmt::format("{} {} ANY (${}::{}[])", name, equality_operator(column.type), values.size(), type_label(column.type));
+            part = fmt::format("{} {} ANY (${}::{}[])", name, equality_operator(column.type), values.size(),
+                               type_label(column.type));
         }
-        if (condition.or_null)
-            part += fmt::format("{}{} IS NULL", part.empty() ? "" : " OR ", name);
+        if (condition.or_null) part += fmt::format("{}{} IS NULL", part.empty() ? "" : " OR ", name);
         sql += fmt::format(" AND ({})", part);
     }
     return sql;
@@ -49,7 +49,8 @@ std::vector<KeyClass> identity_classes(const StepTarget &target) {
     return classes;
 }
 
-std::string columns_sql(const Table &table, const std::vector<AttrNumber> &columns, const std::vector<KeyClass> &classes) {
+std::string columns_sql(const Table &table, const std::vector<AttrNumber> &columns,
+                        const std::vector<KeyClass> &classes) {
     std::string sql;
     for (std::size_t i = 0; i < columns.size(); i++)
         sql += (i ? ", " : "") + key_expression("e", table.at(columns[i]), classes[i]);
@@ -57,32 +58,36 @@ std::string columns_sql(const Table &table, const std::vector<AttrNumber> &colum
 }
 } // namespace
 
-Evaluation::Evaluation(const ResolvedStep &step, TenantDictionary &tenants, EvidenceMemory &memory, EvaluationOptions options)
-    : step_(step), memory_(memory), options_(options), tenants_(tenants), sources_(step.sources.size()), row_key_({}, 0), current_({}, 0) {}
+Evaluation::Evaluation(const ResolvedStep &step, TenantDictionary &tenants, EvidenceMemory &memory,
+                       EvaluationOptions options)
+    : step_(step), memory_(memory), options_(options), tenants_(tenants), sources_(step.sources.size()),
+      row_key_({}, 0), current_({}, 0) {}
 
 bool Evaluation::spilled() const {
     for (const SourceTables &source : sources_)
         for (const auto &table : source.tables)
-            if (table->spilled())
-                return true;
+            if (table->spilled()) return true;
     return false;
 }
 
 // ---- evidence
 
-// Reads one hop under the identity of its table's owner. last: the value is a tenant, and what an earlier step would have written stands in for
-// a NULL; else the value is looked up in `next`.
-void Evaluation::read_hop(const ResolvedSource &source, const Hop &hop, bool last, EvidenceTable *next, EvidenceTable &into) {
+// Reads one hop under the identity of its table's owner. last: the value is a tenant, and what an earlier step would
+// have written stands in for a NULL; else the value is looked up in `next`.
+void Evaluation::read_hop(const ResolvedSource &source, const Hop &hop, bool last, EvidenceTable *next,
+                          EvidenceTable &into) {
     EvidenceTable *overlay = nullptr;
     const StepTarget *ahead = nullptr;
     if (last && options_.overlays)
         for (std::size_t number : source.depends_on)
-            if (const Overlay &earlier = (*options_.overlays)[number]; earlier.table && earlier.target->table.oid == hop.table.oid) {
+            if (const Overlay &earlier = (*options_.overlays)[number];
+                earlier.table && earlier.target->table.oid == hop.table.oid) {
                 overlay = earlier.table.get();
                 ahead = earlier.target;
             }
     std::vector<Value> values;
-    std::string sql = "SELECT " + columns_sql(hop.table, hop.key, hop.classes) + ", " + columns_sql(hop.table, hop.value, hop.value_classes);
+    std::string sql = "SELECT " + columns_sql(hop.table, hop.key, hop.classes) + ", " +
+                      columns_sql(hop.table, hop.value, hop.value_classes);
     std::vector<KeyClass> identity;
     if (overlay) {
         identity = identity_classes(*ahead);
@@ -105,8 +110,7 @@ void Evaluation::read_hop(const ResolvedSource &source, const Hop &hop, bool las
         stream_query(sql, values, [&](TupleTableSlot *slot) {
             deform(slot);
             std::string_view k, v;
-            if (!key.encode(slot, &k))
-                return true;
+            if (!key.encode(slot, &k)) return true;
             evidence_rows_++;
             if (value.encode(slot, &v)) {
                 if (last) {
@@ -136,10 +140,8 @@ void Evaluation::read_hop(const ResolvedSource &source, const Hop &hop, bool las
         for (const core::Candidate &candidate : answers)
             into.add(k, candidate.tenant, candidate.count);
     };
-    if (next && next->spilled())
-        next->drain(0, pass_on);
-    if (overlay && overlay->spilled())
-        overlay->drain(0, pass_on, true);
+    if (next && next->spilled()) next->drain(0, pass_on);
+    if (overlay && overlay->spilled()) overlay->drain(0, pass_on, true);
 }
 
 // From the far end: the last hop's keys lead to tenants, each earlier hop's keys to what its value leads to.
@@ -207,15 +209,15 @@ std::string Evaluation::scan_sql(std::vector<Value> &values) {
             for (std::size_t k = 0; k < source.probe.size(); k++)
                 columns.push_back(key_expression("t", target.table.at(source.probe[k]), hop.classes[k]));
         };
-        if (source.types.empty())
-            probe(source.hops.front());
+        if (source.types.empty()) probe(source.hops.front());
         for (const auto &[type, hop] : source.types)
             probe(hop);
     }
     std::string sql = "SELECT ";
     for (std::size_t i = 0; i < columns.size(); i++)
         sql += (i ? ", " : "") + columns[i];
-    sql += fmt::format(" FROM {} AS t WHERE {}", target.table.target(), options_.all_rows ? "true" : "t." + quoted(target.column.name) + " IS NULL");
+    sql += fmt::format(" FROM {} AS t WHERE {}", target.table.target(),
+                       options_.all_rows ? "true" : "t." + quoted(target.column.name) + " IS NULL");
     return sql + condition_sql("t", step_.where, values);
 }
 
@@ -224,14 +226,12 @@ EvidenceTable *Evaluation::table_for(std::size_t number, TupleTableSlot *slot, K
     SourceTables &source = sources_[number];
     std::size_t type = 0;
     if (source.type_column >= 0) {
-        if (slot->tts_isnull[source.type_column])
-            return nullptr;
+        if (slot->tts_isnull[source.type_column]) return nullptr;
         std::string_view value = text_view(slot->tts_values[source.type_column]);
         const auto &types = step_.sources[number].types;
         while (type < types.size() && types[type].first != value)
             type++;
-        if (type == types.size())
-            return nullptr;
+        if (type == types.size()) return nullptr;
     }
     *probe = &source.probes[type];
     return source.tables[type].get();
@@ -247,13 +247,12 @@ void Evaluation::gather(TupleTableSlot *slot, std::size_t source) {
 
 void Evaluation::emit(TupleTableSlot *slot, RowConsumer &consumer) {
     std::string_view key, current;
-    if (options_.row_keys)
-        (void) row_key_.encode(slot, &key);
+    if (options_.row_keys) (void)row_key_.encode(slot, &key);
     core::TenantNo tenant = core::no_tenant;
-    if (current_column_ >= 0 && current_.encode(slot, &current))
-        tenant = tenants_.number(current);
+    if (current_column_ >= 0 && current_.encode(slot, &current)) tenant = tenants_.number(current);
     bool deleted = deleted_column_ >= 0 && DatumGetBool(slot->tts_values[deleted_column_]);
-    consumer.row({slot, step_.target.key.size(), key, deleted, tenant, core::decide(step_.policy, candidates_, tenants_.known()), candidates_});
+    consumer.row({slot, step_.target.key.size(), key, deleted, tenant,
+                  core::decide(step_.policy, candidates_, tenants_.known()), candidates_});
 }
 
 void Evaluation::evaluate(RowConsumer &consumer) {
@@ -275,19 +274,20 @@ void Evaluation::evaluate_in_memory(const std::string &sql, std::span<const Valu
             rows = cursor.fetch(options_.portion, [&](TupleTableSlot *slot) {
                 deform(slot);
                 candidates_.clear();
-                for (std::size_t i = 0; i < sources_.size() && !(step_.policy.evidence == core::Evidence::first && !candidates_.empty()); i++)
+                for (std::size_t i = 0;
+                     i < sources_.size() && !(step_.policy.evidence == core::Evidence::first && !candidates_.empty());
+                     i++)
                     gather(slot, i);
                 emit(slot, consumer);
                 return true;
             });
         }
-        if (rows > 0)
-            consumer.portion_done();
+        if (rows > 0) consumer.portion_done();
     }
 }
 
 namespace {
-struct Answer { // of one spilled source for one row
+struct Answer {        // of one spilled source for one row
     std::uint32_t row; // within its bucket
     core::Candidate candidate;
 };
@@ -307,8 +307,7 @@ public:
         });
     }
     ~RowStore() {
-        if (std::uncaught_exceptions() == 0)
-            tuplestore_end(store_);
+        if (std::uncaught_exceptions() == 0) tuplestore_end(store_);
     }
     RowStore(const RowStore &) = delete;
     RowStore &operator=(const RowStore &) = delete;
@@ -337,10 +336,11 @@ private:
 };
 } // namespace
 
-// Pass 1: rows into a store, look-ups into the partitions of spilled tables. Pass 2: the partitions answer; answers are sorted by row into
-// buckets. Pass 3: rows in order again, with the answers of their bucket.
+// Pass 1: rows into a store, look-ups into the partitions of spilled tables. Pass 2: the partitions answer; answers are
+// sorted by row into buckets. Pass 3: rows in order again, with the answers of their bucket.
 void Evaluation::evaluate_spilled(const std::string &sql, std::span<const Value> values, RowConsumer &consumer) {
-    const std::size_t bucket_rows = std::max<std::size_t>(256, memory_.for_partition() / (sizeof(Answer) * 2 * std::max<std::size_t>(1, sources_.size())));
+    const std::size_t bucket_rows = std::max<std::size_t>(
+        256, memory_.for_partition() / (sizeof(Answer) * 2 * std::max<std::size_t>(1, sources_.size())));
     std::optional<RunAs> owner(std::in_place, step_.target.table.owner, Purpose::read);
     Cursor cursor(sql, values);
     RowStore rows(cursor.descriptor(), std::max<std::size_t>(64 * 1024, memory_.for_partition() / 4));
@@ -364,15 +364,16 @@ void Evaluation::evaluate_spilled(const std::string &sql, std::span<const Value>
     for (std::size_t i = 0; i < sources_.size(); i++)
         for (auto &table : sources_[i].tables)
             if (table->spilled())
-                table->drain(static_cast<std::uint32_t>(i), [&](std::string_view payload, const std::vector<core::Candidate> &answers) {
-                    std::uint64_t number;
-                    std::memcpy(&number, payload.data(), sizeof number);
-                    SpillFile &bucket = buckets.file(number / bucket_rows);
-                    for (const core::Candidate &candidate : answers) {
-                        Answer record{static_cast<std::uint32_t>(number % bucket_rows), candidate};
-                        bucket.write({reinterpret_cast<const char *>(&record), sizeof record}, {});
-                    }
-                });
+                table->drain(static_cast<std::uint32_t>(i),
+                             [&](std::string_view payload, const std::vector<core::Candidate> &answers) {
+                                 std::uint64_t number;
+                                 std::memcpy(&number, payload.data(), sizeof number);
+                                 SpillFile &bucket = buckets.file(number / bucket_rows);
+                                 for (const core::Candidate &candidate : answers) {
+                                     Answer record{static_cast<std::uint32_t>(number % bucket_rows), candidate};
+                                     bucket.write({reinterpret_cast<const char *>(&record), sizeof record}, {});
+                                 }
+                             });
 
     TupleTableSlot *slot = rows.slot();
     std::vector<Answer> answers;
@@ -381,8 +382,7 @@ void Evaluation::evaluate_spilled(const std::string &sql, std::span<const Value>
     long portion = 0;
     std::optional<RunAs> reader;
     for (std::uint64_t number = 0; rows.next(slot); number++) {
-        if (!reader)
-            reader.emplace(step_.target.table.owner, Purpose::read);
+        if (!reader) reader.emplace(step_.target.table.owner, Purpose::read);
         if (number % bucket_rows == 0) {
             answers.clear();
             next = 0;
@@ -395,7 +395,8 @@ void Evaluation::evaluate_spilled(const std::string &sql, std::span<const Value>
                 }
                 buckets.drop(number / bucket_rows);
                 std::sort(answers.begin(), answers.end(), [](const Answer &a, const Answer &b) {
-                    return std::tie(a.row, a.candidate.source, a.candidate.tenant) < std::tie(b.row, b.candidate.source, b.candidate.tenant);
+                    return std::tie(a.row, a.candidate.source, a.candidate.tenant) <
+                           std::tie(b.row, b.candidate.source, b.candidate.tenant);
                 });
             }
         }
@@ -417,8 +418,7 @@ void Evaluation::evaluate_spilled(const std::string &sql, std::span<const Value>
         }
     }
     reader.reset();
-    if (portion > 0)
-        consumer.portion_done();
+    if (portion > 0) consumer.portion_done();
     pg_call([slot] { ExecDropSingleTupleTableSlot(slot); });
 }
 

@@ -1,5 +1,6 @@
-// Evaluates one step: reads all its evidence set-based under one snapshot, then its rows in physical order, and decides for each.
-// Nothing is written. Memory is bounded by maintenance_work_mem: what does not fit is joined through temporary files.
+// Evaluates one step: reads all its evidence set-based under one snapshot, then its rows in physical order, and decides
+// for each. Nothing is written. Memory is bounded by maintenance_work_mem: what does not fit is joined through
+// temporary files.
 #pragma once
 #include "engine/encoding.hpp"
 #include "engine/evidence.hpp"
@@ -17,11 +18,11 @@ public:
 
 // A row of the target as it is handed on. Datums are valid during the call only.
 struct EvaluatedRow {
-    TupleTableSlot *slot;          // the key's columns come first
+    TupleTableSlot *slot; // the key's columns come first
     std::size_t key_columns;
-    std::string_view key;          // encoded; empty unless row keys were asked for
-    bool deleted;                  // soft-deleted
-    core::TenantNo current;        // the tenant key that the row has, no_tenant for NULL
+    std::string_view key;   // encoded; empty unless row keys were asked for
+    bool deleted;           // soft-deleted
+    core::TenantNo current; // the tenant key that the row has, no_tenant for NULL
     core::Decision decision;
     const std::vector<core::Candidate> &candidates; // of all sources, by source
 };
@@ -42,9 +43,9 @@ struct Overlay {
 using Overlays = std::vector<Overlay>; // by position in ResolvedMigration::steps
 
 struct EvaluationOptions {
-    bool all_rows = false;       // rows that have a tenant key too
-    bool row_keys = false;       // encode the row's key
-    long portion = 10000;        // rows
+    bool all_rows = false; // rows that have a tenant key too
+    bool row_keys = false; // encode the row's key
+    long portion = 10000;  // rows
     Overlays *overlays = nullptr;
 };
 
@@ -85,6 +86,7 @@ private:
 };
 
 // SQL of `where`, appended to a WHERE clause; parameters are added to `values`.
-std::string condition_sql(const std::string &alias, const std::vector<ResolvedCondition> &conditions, std::vector<Value> &values);
+std::string condition_sql(const std::string &alias, const std::vector<ResolvedCondition> &conditions,
+                          std::vector<Value> &values);
 
 } // namespace tenantmig

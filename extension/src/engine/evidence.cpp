@@ -27,7 +27,8 @@ std::size_t evidence_memory_limit() {
 }
 
 EvidenceTable::EvidenceTable(bool fixed8, EvidenceMemory &memory, double expected_rows)
-    : fixed8_(fixed8), memory_(memory), part_count_(choose_parts(expected_rows, memory.for_partition())), map_(fixed8, memory.for_building()) {}
+    : fixed8_(fixed8), memory_(memory), part_count_(choose_parts(expected_rows, memory.for_partition())),
+      map_(fixed8, memory.for_building()) {}
 
 EvidenceTable::~EvidenceTable() {
     memory_.used -= counted_;
@@ -46,16 +47,21 @@ void EvidenceTable::write(std::string_view key, core::TenantNo tenant, std::uint
 void EvidenceTable::spill() {
     parts_ = std::make_unique<SpillSet>(part_count_);
     lookups_ = std::make_unique<SpillSet>(part_count_);
-    map_.for_each([this](std::string_view key, core::TenantNo tenant, std::uint64_t count) { write(key, tenant, count); });
+    map_.for_each(
+        [this](std::string_view key, core::TenantNo tenant, std::uint64_t count) { write(key, tenant, count); });
     map_.clear();
 }
 
 void EvidenceTable::add(std::string_view key, core::TenantNo tenant, std::uint64_t count) {
     if (!spilled()) {
         switch (map_.add(key, tenant, count)) {
-        case core::EvidenceMap::Added::ok: return;
-        case core::EvidenceMap::Added::no_memory: throw std::bad_alloc();
-        case core::EvidenceMap::Added::full: spill(); break;
+        case core::EvidenceMap::Added::ok:
+            return;
+        case core::EvidenceMap::Added::no_memory:
+            throw std::bad_alloc();
+        case core::EvidenceMap::Added::full:
+            spill();
+            break;
         }
     }
     write(key, tenant, count);
@@ -77,7 +83,8 @@ void EvidenceTable::drain(std::uint32_t source, const Answer &answer, bool keep)
         pg_call([] { CHECK_FOR_INTERRUPTS(); });
         SpillFile *evidence = parts_->existing(i), *lookups = lookups_->existing(i);
         if (evidence && lookups) {
-            map_.set_budget(SIZE_MAX); // a partition is small by choice of their number; a single key with many rows is one entry
+            map_.set_budget(
+                SIZE_MAX); // a partition is small by choice of their number; a single key with many rows is one entry
             evidence->rewind();
             while (evidence->read(&key, &value)) {
                 Counted counted;
@@ -89,13 +96,11 @@ void EvidenceTable::drain(std::uint32_t source, const Answer &answer, bool keep)
             while (lookups->read(&key, &value)) {
                 candidates.clear();
                 map_.find(key, source, candidates);
-                if (!candidates.empty())
-                    answer(value, candidates);
+                if (!candidates.empty()) answer(value, candidates);
             }
             map_.clear();
         }
-        if (!keep)
-            parts_->drop(i);
+        if (!keep) parts_->drop(i);
         lookups_->drop(i);
     }
 }

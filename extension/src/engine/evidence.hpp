@@ -1,5 +1,6 @@
-// Evidence of one source: key -> tenants, in memory while it fits, partitioned to disk when not. Look-ups in a spilled table are deferred and
-// answered partition by partition (a Grace hash join), so that memory stays within its budget whatever the size of the tables.
+// Evidence of one source: key -> tenants, in memory while it fits, partitioned to disk when not. Look-ups in a spilled
+// table are deferred and answered partition by partition (a Grace hash join), so that memory stays within its budget
+// whatever the size of the tables.
 #pragma once
 #include "core/evidence_map.hpp"
 
@@ -11,9 +12,9 @@ namespace tenantmig {
 struct EvidenceMemory {
     explicit EvidenceMemory(std::size_t bytes) : limit(bytes) {}
     std::size_t limit;
-    std::size_t used = 0;                                       // by finished tables that stayed in memory
+    std::size_t used = 0; // by finished tables that stayed in memory
     std::size_t for_building() const { return limit * 5 / 8 > used ? limit * 5 / 8 - used : 0; }
-    std::size_t for_partition() const { return limit / 4; }     // while a spilled table is read again
+    std::size_t for_partition() const { return limit / 4; } // while a spilled table is read again
 };
 std::size_t evidence_memory_limit(); // maintenance_work_mem in bytes
 
@@ -29,9 +30,11 @@ public:
     void finish(); // nothing more is added
     bool spilled() const { return parts_ != nullptr; }
     // In memory only.
-    void find(std::string_view key, std::uint32_t source, std::vector<core::Candidate> &out) const { map_.find(key, source, out); }
-    // Spilled only: remembers a look-up, and answers all of them. Unanswered look-ups are dropped. The evidence is kept for more
-    // look-ups only if `keep`.
+    void find(std::string_view key, std::uint32_t source, std::vector<core::Candidate> &out) const {
+        map_.find(key, source, out);
+    }
+    // Spilled only: remembers a look-up, and answers all of them. Unanswered look-ups are dropped. The evidence is kept
+    // for more look-ups only if `keep`.
     void defer(std::string_view key, std::string_view payload);
     using Answer = std::function<void(std::string_view payload, const std::vector<core::Candidate> &candidates)>;
     void drain(std::uint32_t source, const Answer &answer, bool keep = false);

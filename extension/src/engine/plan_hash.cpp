@@ -8,14 +8,20 @@ namespace tenantmig {
 namespace {
 // One line a thing, so that two plans can be compared by eye. `what` is the definition as the catalogue gives it.
 void describe_table_into(std::string &text, const Table &table) {
-    text += fmt::format("table {} oid {} kind {} owner {}\n", table.label(), table.oid, table.kind, role_name(table.owner));
+    text +=
+        fmt::format("table {} oid {} kind {} owner {}\n", table.label(), table.oid, table.kind, role_name(table.owner));
     for (const Column &column : table.columns)
-        text += fmt::format("column {} {} {}{}{}\n", column.number, quoted(column.name), column.type_name, column.not_null ? " not null" : "", column.generated ? " generated" : "");
-    Rows rows = own_query("SELECT format('trigger %s %s', pg_get_triggerdef(oid), tgenabled) FROM pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal "
-                          "UNION ALL SELECT format('constraint %I %s %s', conname, pg_get_constraintdef(oid), convalidated) FROM pg_constraint WHERE conrelid = $1 "
-                          "UNION ALL SELECT format('index %s %s', pg_get_indexdef(indexrelid), indisvalid) FROM pg_index WHERE indrelid = $1 "
-                          "UNION ALL SELECT format('rule %s', pg_get_ruledef(oid)) FROM pg_rewrite WHERE ev_class = $1 ORDER BY 1",
-                          {{OIDOID, ObjectIdGetDatum(table.oid), false}});
+        text += fmt::format("column {} {} {}{}{}\n", column.number, quoted(column.name), column.type_name,
+                            column.not_null ? " not null" : "", column.generated ? " generated" : "");
+    Rows rows = own_query(
+        "SELECT format('trigger %s %s', pg_get_triggerdef(oid), tgenabled) FROM pg_trigger WHERE tgrelid = $1 AND NOT "
+        "tgisinternal "
+        "UNION ALL SELECT format('constraint %I %s %s', conname, pg_get_constraintdef(oid), convalidated) FROM "
+        "pg_constraint WHERE conrelid = $1 "
+        "UNION ALL SELECT format('index %s %s', pg_get_indexdef(indexrelid), indisvalid) FROM pg_index WHERE indrelid "
+        "= $1 "
+        "UNION ALL SELECT format('rule %s', pg_get_ruledef(oid)) FROM pg_rewrite WHERE ev_class = $1 ORDER BY 1",
+        {{OIDOID, ObjectIdGetDatum(table.oid), false}});
     for (std::size_t i = 0; i < rows.size(); i++)
         text += rows.text_or(i, 1) + "\n";
 }
@@ -28,8 +34,7 @@ void describe_hop(std::string &text, const Hop &hop, std::set<Oid> &seen) {
     for (AttrNumber number : hop.value)
         text += fmt::format(" {}", number);
     text += "\n";
-    if (seen.insert(hop.table.oid).second)
-        describe_table_into(text, hop.table);
+    if (seen.insert(hop.table.oid).second) describe_table_into(text, hop.table);
 }
 
 std::string describe_conditions(const std::vector<ResolvedCondition> &conditions) {
@@ -49,17 +54,17 @@ std::string hash_plan(const ResolvedMigration &migration) {
     std::set<Oid> seen;
     for (const ResolvedStep &step : migration.steps) {
         const StepTarget &target = step.target;
-        text += fmt::format("step {} column {} evidence {} on_conflict {} on_orphan {} {} root {} {}\n", step.spec.number, target.column.number,
-                            static_cast<int>(step.spec.evidence), static_cast<int>(step.spec.on_conflict), static_cast<int>(step.spec.on_orphan),
+        text += fmt::format("step {} column {} evidence {} on_conflict {} on_orphan {} {} root {} {}\n",
+                            step.spec.number, target.column.number, static_cast<int>(step.spec.evidence),
+                            static_cast<int>(step.spec.on_conflict), static_cast<int>(step.spec.on_orphan),
                             core::json_string(step.spec.assign), target.root.oid, target.root_key.number);
-        if (target.soft_delete)
-            text += fmt::format("soft_delete {}\n", target.soft_delete->number);
+        if (target.soft_delete) text += fmt::format("soft_delete {}\n", target.soft_delete->number);
         for (const Table *table : {&target.table, &target.root})
-            if (seen.insert(table->oid).second)
-                describe_table_into(text, *table);
+            if (seen.insert(table->oid).second) describe_table_into(text, *table);
         text += describe_conditions(step.where);
         for (const ResolvedSource &source : step.sources) {
-            text += fmt::format("source {} kind {} type {}\n", core::json_string(source.label), static_cast<int>(source.kind), source.type_column);
+            text += fmt::format("source {} kind {} type {}\n", core::json_string(source.label),
+                                static_cast<int>(source.kind), source.type_column);
             for (const Hop &hop : source.hops) {
                 describe_hop(text, hop, seen);
                 text += describe_conditions(hop.where);

@@ -28,8 +28,10 @@ bool has_canonical_text(Oid type) {
     case TIMESTAMPOID:
     case TIMESTAMPTZOID:
     case BYTEAOID:
-    case MACADDROID: return true;
-    default: return pg_call([type] { return type_is_enum(type); });
+    case MACADDROID:
+        return true;
+    default:
+        return pg_call([type] { return type_is_enum(type); });
     }
 }
 
@@ -50,23 +52,32 @@ public:
         require_rights(target.table, step.path + ".table");
         require_rights(target.root, "tenants.table");
         if (target.column.generated || target.column.identity_always)
-            throw Error(sqlstate::generated_always, fmt::format("spec: {}.column: \"{}\" is a generated column", step.path, target.column.name),
+            throw Error(sqlstate::generated_always,
+                        fmt::format("spec: {}.column: \"{}\" is a generated column", step.path, target.column.name),
                         "Its value can't be written.", "Name an ordinary column.");
         if (target.table.oid == target.root.oid)
-            throw Error(sqlstate::wrong_object_type, fmt::format("spec: {}.table: {} is the tenant root itself", step.path, target.table.label()), {},
-                        "Name a tenant table.");
+            throw Error(sqlstate::wrong_object_type,
+                        fmt::format("spec: {}.table: {} is the tenant root itself", step.path, target.table.label()),
+                        {}, "Name a tenant table.");
         result.tenant_class = tenant_class(target.column, target.table, step.path + ".column");
         if (tenant_class(target.root_key, target.root, "tenants.key") != result.tenant_class)
-            throw Error(sqlstate::datatype_mismatch, fmt::format("spec: {}.column: tenant key and tenant root have different types", step.path),
-                        describe(target.column, target.table) + "; " + describe(target.root_key, target.root) + ".", "Use the type of the tenant root's key.");
+            throw Error(sqlstate::datatype_mismatch,
+                        fmt::format("spec: {}.column: tenant key and tenant root have different types", step.path),
+                        describe(target.column, target.table) + "; " + describe(target.root_key, target.root) + ".",
+                        "Use the type of the tenant root's key.");
         if (target.soft_delete) {
             Oid type = target.soft_delete->type;
             if (type != TIMESTAMPTZOID && type != TIMESTAMPOID && type != DATEOID)
-                throw Error(sqlstate::datatype_mismatch, fmt::format("spec: {}.soft_delete: \"{}\" is not a time", step.path, target.soft_delete->name),
-                            describe(*target.soft_delete, target.table) + ".", "Name a column of type timestamp with time zone, timestamp or date.");
+                throw Error(
+                    sqlstate::datatype_mismatch,
+                    fmt::format("spec: {}.soft_delete: \"{}\" is not a time", step.path, target.soft_delete->name),
+                    describe(*target.soft_delete, target.table) + ".",
+                    "Name a column of type timestamp with time zone, timestamp or date.");
             if (target.soft_delete->generated)
-                throw Error(sqlstate::generated_always, fmt::format("spec: {}.soft_delete: \"{}\" is a generated column", step.path, target.soft_delete->name), {},
-                            "Name an ordinary column.");
+                throw Error(sqlstate::generated_always,
+                            fmt::format("spec: {}.soft_delete: \"{}\" is a generated column", step.path,
+                                        target.soft_delete->name),
+                            {}, "Name an ordinary column.");
         }
         result.where = conditions(target.table, step.where);
         for (const core::Source &source : step.sources)
@@ -80,45 +91,51 @@ private:
 
     void require_rights(const Table &table, const std::string &path) {
         if (!has_privileges_of(table.owner))
-            throw Error(sqlstate::insufficient_privilege, fmt::format("spec: {}: must be owner of table {}", path, table.label()),
-                        fmt::format("It belongs to {}; evidence and rows are read and written as the owner.", role_name(table.owner)),
+            throw Error(sqlstate::insufficient_privilege,
+                        fmt::format("spec: {}: must be owner of table {}", path, table.label()),
+                        fmt::format("It belongs to {}; evidence and rows are read and written as the owner.",
+                                    role_name(table.owner)),
                         "Run as a member of the owner's role.");
     }
 
     static KeyClass tenant_class(const Column &column, const Table &table, const std::string &path) {
-        if (is_integer(column.type))
-            return KeyClass::integer;
-        if (column.type == UUIDOID)
-            return KeyClass::uuid;
+        if (is_integer(column.type)) return KeyClass::integer;
+        if (column.type == UUIDOID) return KeyClass::uuid;
         if (is_text(column.type)) {
             if (!deterministic_collation(column.collation))
-                throw Error(sqlstate::feature_not_supported, fmt::format("spec: {}: the collation of \"{}\" is not deterministic", path, column.name),
+                throw Error(sqlstate::feature_not_supported,
+                            fmt::format("spec: {}: the collation of \"{}\" is not deterministic", path, column.name),
                             describe(column, table) + ".", "Use a column with a deterministic collation.");
             return KeyClass::text;
         }
-        throw Error(sqlstate::datatype_mismatch, fmt::format("spec: {}: type {} can't be a tenant key", path, column.type_name), describe(column, table) + ".",
+        throw Error(sqlstate::datatype_mismatch,
+                    fmt::format("spec: {}: type {} can't be a tenant key", path, column.type_name),
+                    describe(column, table) + ".",
                     "Tenant keys are of type smallint, integer, bigint, uuid, text or character varying.");
     }
 
     std::vector<ResolvedCondition> conditions(const Table &table, const std::vector<core::Condition> &list) {
         std::vector<ResolvedCondition> result;
         for (const core::Condition &condition : list) {
-            ResolvedCondition resolved{names_.column(table, condition.column, condition.path), condition.values, condition.or_null};
+            ResolvedCondition resolved{names_.column(table, condition.column, condition.path), condition.values,
+                                       condition.or_null};
             try {
                 for (const std::string &value : condition.values)
-                    (void) datum_from_text(resolved.column.type, resolved.column.typmod, value);
+                    (void)datum_from_text(resolved.column.type, resolved.column.typmod, value);
             } catch (const PgError &error) {
-                throw Error(sqlstate::spec_invalid, fmt::format("spec: {}: {}", condition.path, error.what()), describe(resolved.column, table) + ".",
-                            "Give a value of the column's type.");
+                throw Error(sqlstate::spec_invalid, fmt::format("spec: {}: {}", condition.path, error.what()),
+                            describe(resolved.column, table) + ".", "Give a value of the column's type.");
             }
-            (void) equality_operator(resolved.column.type);
+            (void)equality_operator(resolved.column.type);
             result.push_back(std::move(resolved));
         }
         return result;
     }
 
-    // The tenant key of the table where a source ends: named, else by foreign key to the tenant root, else by the target column's name.
-    AttrNumber tenant_of(const ResolvedStep &step, const Table &table, const std::optional<std::string> &named, const std::string &path) {
+    // The tenant key of the table where a source ends: named, else by foreign key to the tenant root, else by the
+    // target column's name.
+    AttrNumber tenant_of(const ResolvedStep &step, const Table &table, const std::optional<std::string> &named,
+                         const std::string &path) {
         const StepTarget &target = step.target;
         AttrNumber found = 0;
         if (named) {
@@ -128,24 +145,31 @@ private:
         } else {
             std::string several;
             for (const ForeignKey &key : foreign_keys_from(table.oid))
-                if (key.to == target.root.oid && key.to_columns.size() == 1 && key.to_columns[0] == target.root_key.number) {
+                if (key.to == target.root.oid && key.to_columns.size() == 1 &&
+                    key.to_columns[0] == target.root_key.number) {
                     several += (several.empty() ? "" : ", ") + quoted(table.at(key.from_columns[0]).name);
                     if (found && found != key.from_columns[0])
-                        throw Error(sqlstate::spec_invalid, fmt::format("spec: {}: {} has several references to the tenant root", path, table.label()),
-                                    "Columns: " + several + ".", "Name the right one as tenant.");
+                        throw Error(
+                            sqlstate::spec_invalid,
+                            fmt::format("spec: {}: {} has several references to the tenant root", path, table.label()),
+                            "Columns: " + several + ".", "Name the right one as tenant.");
                     found = key.from_columns[0];
                 }
             if (!found)
-                if (const Column *same = table.find(target.column.name))
-                    found = same->number;
+                if (const Column *same = table.find(target.column.name)) found = same->number;
             if (!found)
-                throw Error(sqlstate::undefined_column, fmt::format("spec: {}: no tenant key was found in {}", path, table.label()),
-                            fmt::format("It has no foreign key to {} and no column \"{}\".", target.root.label(), target.column.name), "Name its tenant key as tenant.");
+                throw Error(sqlstate::undefined_column,
+                            fmt::format("spec: {}: no tenant key was found in {}", path, table.label()),
+                            fmt::format("It has no foreign key to {} and no column \"{}\".", target.root.label(),
+                                        target.column.name),
+                            "Name its tenant key as tenant.");
         }
         const Column &column = table.at(found);
         if (tenant_class(column, table, path + ".tenant") != step.tenant_class)
-            throw Error(sqlstate::datatype_mismatch, fmt::format("spec: {}: the source's tenant key has another type", path),
-                        describe(column, table) + "; " + describe(target.column, target.table) + ".", "Name a tenant key of the same type.");
+            throw Error(sqlstate::datatype_mismatch,
+                        fmt::format("spec: {}: the source's tenant key has another type", path),
+                        describe(column, table) + "; " + describe(target.column, target.table) + ".",
+                        "Name a tenant key of the same type.");
         return found;
     }
 
@@ -156,20 +180,23 @@ private:
             if (std::find(key.from_columns.begin(), key.from_columns.end(), column.number) == key.from_columns.end())
                 continue;
             if (found && found->to != key.to)
-                throw Error(sqlstate::spec_invalid, fmt::format("spec: {}: several foreign keys start at {}.{}", path, table.label(), quoted(column.name)), {},
-                            "Use a column with one foreign key.");
-            if (!found || key.from_columns.size() < found->from_columns.size())
-                found = key;
+                throw Error(sqlstate::spec_invalid,
+                            fmt::format("spec: {}: several foreign keys start at {}.{}", path, table.label(),
+                                        quoted(column.name)),
+                            {}, "Use a column with one foreign key.");
+            if (!found || key.from_columns.size() < found->from_columns.size()) found = key;
         }
         if (!found)
-            throw Error(sqlstate::prerequisite_state, fmt::format("spec: {}: {}.{} has no foreign key", path, table.label(), quoted(column.name)),
-                        "A parent is found by the foreign key of the column.",
-                        "Add the foreign key (NOT VALID is enough), or describe the reference with type_column and types.");
+            throw Error(
+                sqlstate::prerequisite_state,
+                fmt::format("spec: {}: {}.{} has no foreign key", path, table.label(), quoted(column.name)),
+                "A parent is found by the foreign key of the column.",
+                "Add the foreign key (NOT VALID is enough), or describe the reference with type_column and types.");
         return *found;
     }
 
-    static std::vector<KeyClass> classes(const Table &a, const std::vector<AttrNumber> &a_columns, const Table &b, const std::vector<AttrNumber> &b_columns,
-                                         const std::string &path) {
+    static std::vector<KeyClass> classes(const Table &a, const std::vector<AttrNumber> &a_columns, const Table &b,
+                                         const std::vector<AttrNumber> &b_columns, const std::string &path) {
         std::vector<KeyClass> result;
         for (std::size_t i = 0; i < a_columns.size(); i++)
             result.push_back(comparison_class(a.at(a_columns[i]), a, b.at(b_columns[i]), b, path));
@@ -177,8 +204,10 @@ private:
     }
 
     void refuse_self(const ResolvedStep &step, const Hop &hop, const std::string &path) {
-        if (hop.table.oid == step.target.table.oid && hop.value.size() == 1 && hop.value[0] == step.target.column.number)
-            throw Error(sqlstate::spec_invalid, fmt::format("spec: {}: the source reads the column that the step fills", path),
+        if (hop.table.oid == step.target.table.oid && hop.value.size() == 1 &&
+            hop.value[0] == step.target.column.number)
+            throw Error(sqlstate::spec_invalid,
+                        fmt::format("spec: {}: the source reads the column that the step fills", path),
                         fmt::format("{0}.{1} -> {0}.{1}", step.target.table.label(), quoted(step.target.column.name)),
                         "Use evidence from another table; resolve rows that only their own table knows by review.");
     }
@@ -212,7 +241,8 @@ private:
                 require_rights(hop.table, path);
                 hop.key = row_identity(hop.table.oid, nullptr);
                 if (hop.key.size() != 1)
-                    throw Error(sqlstate::prerequisite_state, fmt::format("spec: {}: {} has no key of one column", path, hop.table.label()), {},
+                    throw Error(sqlstate::prerequisite_state,
+                                fmt::format("spec: {}: {} has no key of one column", path, hop.table.label()), {},
                                 "A polymorphic reference needs tables with a primary key of one column.");
                 hop.value = {tenant_of(step, hop.table, source.tenant, path)};
                 hop.classes = classes(hop.table, hop.key, target, result.probe, path);
@@ -221,10 +251,12 @@ private:
                 result.types.emplace_back(type.type_value, std::move(hop));
             }
         } else {
-            std::vector<std::string> columns = source.kind == core::SourceKind::parent ? std::vector<std::string>{source.column} : source.hops;
+            std::vector<std::string> columns =
+                source.kind == core::SourceKind::parent ? std::vector<std::string>{source.column} : source.hops;
             Table from = target;
             for (std::size_t i = 0; i < columns.size(); i++) {
-                const std::string path = source.kind == core::SourceKind::parent ? via : fmt::format("{}.path[{}]", source.path, i);
+                const std::string path =
+                    source.kind == core::SourceKind::parent ? via : fmt::format("{}.path[{}]", source.path, i);
                 ForeignKey key = parent_key(from, names_.column(from, columns[i], path), path);
                 Hop hop;
                 hop.table = described(key.to, path);
@@ -245,8 +277,7 @@ private:
             refuse_self(step, result.hops.back(), via);
         }
         for (Hop &hop : result.hops)
-            if (&hop == &result.hops.back())
-                hop.value_classes = {step.tenant_class};
+            if (&hop == &result.hops.back()) hop.value_classes = {step.tenant_class};
         for (auto &[type, hop] : result.types)
             hop.value_classes = {step.tenant_class};
         return result;
@@ -255,17 +286,20 @@ private:
     Table described(Oid oid, const std::string &path) {
         auto table = describe_table(oid);
         if (!table)
-            throw Error(sqlstate::undefined_table, fmt::format("spec: {}: the referenced table does not exist any more", path), {}, "Try again.");
+            throw Error(sqlstate::undefined_table,
+                        fmt::format("spec: {}: the referenced table does not exist any more", path), {}, "Try again.");
         require_plain_table(*table, path);
         return *table;
     }
 
-    // How rows of a child point at the target: by the foreign key that contains the column, else by the target's key of one column.
-    void find_child_key(const ResolvedStep &step, const Table &child, const Column &column, const std::string &path, std::vector<AttrNumber> &probe,
-                        std::vector<AttrNumber> &key) {
+    // How rows of a child point at the target: by the foreign key that contains the column, else by the target's key of
+    // one column.
+    void find_child_key(const ResolvedStep &step, const Table &child, const Column &column, const std::string &path,
+                        std::vector<AttrNumber> &probe, std::vector<AttrNumber> &key) {
         std::optional<ForeignKey> elsewhere;
         for (const ForeignKey &reference : foreign_keys_from(child.oid)) {
-            if (std::find(reference.from_columns.begin(), reference.from_columns.end(), column.number) == reference.from_columns.end())
+            if (std::find(reference.from_columns.begin(), reference.from_columns.end(), column.number) ==
+                reference.from_columns.end())
                 continue;
             if (reference.to == step.target.table.oid) {
                 if (key.empty() || reference.from_columns.size() < key.size()) {
@@ -276,38 +310,43 @@ private:
                 elsewhere = reference;
             }
         }
-        if (!key.empty())
-            return;
+        if (!key.empty()) return;
         if (elsewhere)
-            throw Error(sqlstate::spec_invalid, fmt::format("spec: {}: {}.{} references another table", path, child.label(), quoted(column.name)),
-                        fmt::format("Its foreign key leads to {}, not to {}.", described(elsewhere->to, path).label(), step.target.table.label()),
-                        "Name a column that points at the target.");
+            throw Error(
+                sqlstate::spec_invalid,
+                fmt::format("spec: {}: {}.{} references another table", path, child.label(), quoted(column.name)),
+                fmt::format("Its foreign key leads to {}, not to {}.", described(elsewhere->to, path).label(),
+                            step.target.table.label()),
+                "Name a column that points at the target.");
         if (step.target.key.size() != 1)
-            throw Error(sqlstate::prerequisite_state, fmt::format("spec: {}: the key of {} has several columns", path, step.target.table.label()),
-                        "One column can't point at it.", fmt::format("Add a foreign key from {} (NOT VALID is enough).", child.label()));
+            throw Error(sqlstate::prerequisite_state,
+                        fmt::format("spec: {}: the key of {} has several columns", path, step.target.table.label()),
+                        "One column can't point at it.",
+                        fmt::format("Add a foreign key from {} (NOT VALID is enough).", child.label()));
         key = {column.number};
         probe = step.target.key;
     }
 };
 } // namespace
 
-KeyClass comparison_class(const Column &a, const Table &a_table, const Column &b, const Table &b_table, const std::string &path) {
+KeyClass comparison_class(const Column &a, const Table &a_table, const Column &b, const Table &b_table,
+                          const std::string &path) {
     for (auto side : {std::pair(&a, &a_table), std::pair(&b, &b_table)})
         if (!deterministic_collation(side.first->collation))
-            throw Error(sqlstate::feature_not_supported, fmt::format("spec: {}: the collation of \"{}\" is not deterministic", path, side.first->name),
+            throw Error(sqlstate::feature_not_supported,
+                        fmt::format("spec: {}: the collation of \"{}\" is not deterministic", path, side.first->name),
                         describe(*side.first, *side.second) + ".", "Use a column with a deterministic collation.");
-    if (is_integer(a.type) && is_integer(b.type))
-        return KeyClass::integer;
-    if (a.type == UUIDOID && b.type == UUIDOID)
-        return KeyClass::uuid;
-    if (is_text(a.type) && is_text(b.type))
-        return KeyClass::text;
-    auto textual = [](const Column &column) { return is_text(column.type) || is_integer(column.type) || column.type == UUIDOID; };
-    if (a.type == b.type && has_canonical_text(a.type))
-        return KeyClass::as_text;
+    if (is_integer(a.type) && is_integer(b.type)) return KeyClass::integer;
+    if (a.type == UUIDOID && b.type == UUIDOID) return KeyClass::uuid;
+    if (is_text(a.type) && is_text(b.type)) return KeyClass::text;
+    auto textual = [](const Column &column) {
+        return is_text(column.type) || is_integer(column.type) || column.type == UUIDOID;
+    };
+    if (a.type == b.type && has_canonical_text(a.type)) return KeyClass::as_text;
     if (textual(a) && textual(b) && (is_text(a.type) || is_text(b.type)))
         return KeyClass::as_text; // polymorphic ids are often text
-    throw Error(sqlstate::datatype_mismatch, fmt::format("spec: {}: types {} and {} can't be compared", path, a.type_name, b.type_name),
+    throw Error(sqlstate::datatype_mismatch,
+                fmt::format("spec: {}: types {} and {} can't be compared", path, a.type_name, b.type_name),
                 describe(a, a_table) + "; " + describe(b, b_table) + ".", "Use columns of the same type.");
 }
 
@@ -326,15 +365,17 @@ ResolvedMigration resolve_spec(const core::Spec &spec, NameBook &&names) {
         step_names.push_back(target.table.label() + "." + quoted(target.column.name));
         for (std::size_t j = 0; j < i; j++)
             if (steps[j].target.table.oid == target.table.oid && steps[j].target.column.number == target.column.number)
-                throw Error(sqlstate::spec_invalid, fmt::format("spec: {}: {} is filled by two steps", steps[i].spec.path, step_names[i]), {}, "Remove one of them.");
+                throw Error(sqlstate::spec_invalid,
+                            fmt::format("spec: {}: {} is filled by two steps", steps[i].spec.path, step_names[i]), {},
+                            "Remove one of them.");
         for (const ResolvedSource &source : steps[i].sources) {
             auto note = [&](const Hop &hop) {
                 for (std::size_t j = 0; j < steps.size(); j++)
-                    if (j != i && steps[j].target.table.oid == hop.table.oid && hop.value.size() == 1 && steps[j].target.column.number == hop.value[0])
+                    if (j != i && steps[j].target.table.oid == hop.table.oid && hop.value.size() == 1 &&
+                        steps[j].target.column.number == hop.value[0])
                         depends_on[i].push_back(j);
             };
-            if (source.types.empty())
-                note(source.hops.back());
+            if (source.types.empty()) note(source.hops.back());
             for (const auto &[type, hop] : source.types)
                 note(hop);
         }
@@ -349,12 +390,11 @@ ResolvedMigration resolve_spec(const core::Spec &spec, NameBook &&names) {
         for (ResolvedSource &source : step.sources) {
             auto link = [&](const Hop &hop) {
                 for (std::size_t j = 0; j < result.steps.size(); j++)
-                    if (&result.steps[j] != &step && result.steps[j].target.table.oid == hop.table.oid && hop.value.size() == 1 &&
-                        result.steps[j].target.column.number == hop.value[0])
+                    if (&result.steps[j] != &step && result.steps[j].target.table.oid == hop.table.oid &&
+                        hop.value.size() == 1 && result.steps[j].target.column.number == hop.value[0])
                         source.depends_on.push_back(j);
             };
-            if (source.types.empty())
-                link(source.hops.back());
+            if (source.types.empty()) link(source.hops.back());
             for (const auto &[type, hop] : source.types)
                 link(hop);
         }

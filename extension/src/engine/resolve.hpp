@@ -33,13 +33,13 @@ struct Hop {
 struct ResolvedSource {
     std::string label;
     core::SourceKind kind = core::SourceKind::children;
-    std::vector<AttrNumber> probe;                        // columns of the target that lead to the (first) hop
-    std::vector<Hop> hops;                                // children, parent, path
-    AttrNumber type_column = 0;                           // polymorphic
-    std::vector<std::pair<std::string, Hop>> types;       // polymorphic: value of the type column -> hop
-    std::vector<std::size_t> depends_on;                  // positions in ResolvedMigration::steps whose tenant key this source reads
+    std::vector<AttrNumber> probe;                  // columns of the target that lead to the (first) hop
+    std::vector<Hop> hops;                          // children, parent, path
+    AttrNumber type_column = 0;                     // polymorphic
+    std::vector<std::pair<std::string, Hop>> types; // polymorphic: value of the type column -> hop
+    std::vector<std::size_t> depends_on; // positions in ResolvedMigration::steps whose tenant key this source reads
     const Hop &end(std::size_t type = 0) const { return types.empty() ? hops.back() : types[type].second; }
-    std::string tenant_label() const;                     // schema.table.column of its end (the first type's)
+    std::string tenant_label() const; // schema.table.column of its end (the first type's)
 };
 
 struct ResolvedStep {
@@ -59,7 +59,8 @@ struct ResolvedMigration {
     bool by_name = false;            // identity had to be renewed
 };
 
-// Resolves a spec: `names` decides what its names mean. Checks objects, types, rights of the current user (42501), dependencies.
+// Resolves a spec: `names` decides what its names mean. Checks objects, types, rights of the current user (42501),
+// dependencies.
 ResolvedMigration resolve_spec(const core::Spec &spec, NameBook &&names);
 // Loads and resolves a stored migration; the caller must have its owner's privileges.
 ResolvedMigration resolve_migration(const MigrationRecord &migration);
@@ -67,14 +68,17 @@ ResolvedMigration resolve_migration(const MigrationRecord &migration);
 // SHA-256 (hex) of everything that decides what a run would do: see plan_hash() in the SQL surface.
 std::string hash_plan(const ResolvedMigration &migration);
 
-// Sources from foreign keys in both directions, as a spec's `sources` (JSON text): children by name, then parents by column.
-// TM011 if there are none. `tenants`: the tenant root as written, or empty to find it by the foreign key of the column.
+// Sources from foreign keys in both directions, as a spec's `sources` (JSON text): children by name, then parents by
+// column. TM011 if there are none. `tenants`: the tenant root as written, or empty to find it by the foreign key of the
+// column.
 struct Discovered {
     std::string tenants_table, tenants_key, sources;
 };
-Discovered discover_sources(const Table &table, const Column &column, const std::optional<Table> &tenants, bool want_sources);
+Discovered discover_sources(const Table &table, const Column &column, const std::optional<Table> &tenants,
+                            bool want_sources);
 
 // The class that two columns are compared in; 42804 or 0A000 if they can't be.
-KeyClass comparison_class(const Column &a, const Table &a_table, const Column &b, const Table &b_table, const std::string &path);
+KeyClass comparison_class(const Column &a, const Table &a_table, const Column &b, const Table &b_table,
+                          const std::string &path);
 
 } // namespace tenantmig

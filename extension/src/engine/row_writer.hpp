@@ -1,5 +1,5 @@
-// Writes one column of many rows by compare-and-set, through SQL, as the table's owner. (The next issue writes plain heap tables below SQL
-// behind the same interface.)
+// Writes one column of many rows by compare-and-set, through SQL, as the table's owner. (The next issue writes plain
+// heap tables below SQL behind the same interface.)
 #pragma once
 #include "bridge/identity.hpp"
 #include "bridge/relation.hpp"
@@ -18,12 +18,13 @@ struct WriteBatch {
 
 class RowWriter {
 public:
-    // `writer`: the identity (the table's owner, or the caller for a decision by somebody with no more than UPDATE on the column).
-    // `over_null`: batches carry no expected values.
+    // `writer`: the identity (the table's owner, or the caller for a decision by somebody with no more than UPDATE on
+    // the column). `over_null`: batches carry no expected values.
     RowWriter(const Table &table, const Column &column, const std::vector<AttrNumber> &key, bool over_null, Oid writer);
     ~RowWriter();
     // Writes; sets written[i] for each row that was written. TM010 if a trigger of the user put another value there.
-    // Returns the names of other columns that triggers changed (looked for in the first batch only, on at most 1,000 rows).
+    // Returns the names of other columns that triggers changed (looked for in the first batch only, on at most 1,000
+    // rows).
     std::uint64_t write(const WriteBatch &batch, std::vector<bool> &written);
     const std::vector<std::string> &changed_columns() const { return changed_columns_; }
 

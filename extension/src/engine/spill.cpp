@@ -15,8 +15,7 @@ SpillFile::SpillFile() {
 }
 
 SpillFile::~SpillFile() {
-    if (std::uncaught_exceptions() > 0)
-        return; // the (sub)transaction's end removes it
+    if (std::uncaught_exceptions() > 0) return; // the (sub)transaction's end removes it
     try {
         pg_call([file = file_] { BufFileClose(file); });
     } catch (...) { // likewise
@@ -52,23 +51,19 @@ void read_exactly(BufFile *file, void *data, std::size_t size) {
 } // namespace
 
 bool SpillFile::read(std::string *first, std::string *second) {
-    if (left_ == 0)
-        return false;
+    if (left_ == 0) return false;
     left_--;
     std::uint32_t sizes[2];
     read_exactly(file_, sizes, sizeof sizes);
     first->resize(sizes[0]);
     second->resize(sizes[1]);
-    if (sizes[0])
-        read_exactly(file_, first->data(), sizes[0]);
-    if (sizes[1])
-        read_exactly(file_, second->data(), sizes[1]);
+    if (sizes[0]) read_exactly(file_, first->data(), sizes[0]);
+    if (sizes[1]) read_exactly(file_, second->data(), sizes[1]);
     return true;
 }
 
 SpillFile &SpillSet::file(std::size_t number) {
-    if (!files_[number])
-        files_[number] = std::make_unique<SpillFile>();
+    if (!files_[number]) files_[number] = std::make_unique<SpillFile>();
     return *files_[number];
 }
 

@@ -4,8 +4,8 @@
 
 namespace tenantmig {
 
-// A temporary file of records of two byte strings. Written, then read once from the start. Belongs to the current (sub)transaction,
-// whoever's resource owner is active when it is made.
+// A temporary file of records of two byte strings. Written, then read once from the start. Belongs to the current
+// (sub)transaction, whoever's resource owner is active when it is made.
 class SpillFile {
 public:
     SpillFile();

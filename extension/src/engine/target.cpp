@@ -8,9 +8,9 @@ namespace tenantmig {
 namespace {
 const core::BackfillStep &find_step(const core::Spec &spec, std::int32_t number) {
     for (const auto &step : spec.steps)
-        if (step.number == number)
-            return step;
-    throw Error(sqlstate::undefined_object, fmt::format("step {} of migration \"{}\" does not exist", number, spec.migration), {},
+        if (step.number == number) return step;
+    throw Error(sqlstate::undefined_object,
+                fmt::format("step {} of migration \"{}\" does not exist", number, spec.migration), {},
                 "The migration was replaced since; restore its spec.");
 }
 } // namespace
@@ -24,12 +24,17 @@ StepTarget resolve_target(const core::Spec &spec, const core::BackfillStep &step
         target.soft_delete = names.column(target.table, *step.soft_delete, step.path + ".soft_delete");
     target.key = row_identity(target.table.oid, nullptr);
     if (target.key.empty())
-        throw Error(sqlstate::prerequisite_state, fmt::format("spec: {}.table: {} has no primary key and no unique index over NOT NULL columns", step.path, target.table.label()),
+        throw Error(sqlstate::prerequisite_state,
+                    fmt::format("spec: {}.table: {} has no primary key and no unique index over NOT NULL columns",
+                                step.path, target.table.label()),
                     "Rows cannot be identified, so a change could not be undone exactly.",
-                    fmt::format("Create one: CREATE UNIQUE INDEX CONCURRENTLY ON {} (…) over NOT NULL columns.", target.table.label()));
+                    fmt::format("Create one: CREATE UNIQUE INDEX CONCURRENTLY ON {} (…) over NOT NULL columns.",
+                                target.table.label()));
     for (AttrNumber number : target.key)
         if (number == target.column.number)
-            throw Error(sqlstate::feature_not_supported, fmt::format("spec: {}.column: \"{}\" is part of the key that identifies rows", step.path, target.column.name),
+            throw Error(sqlstate::feature_not_supported,
+                        fmt::format("spec: {}.column: \"{}\" is part of the key that identifies rows", step.path,
+                                    target.column.name),
                         {}, "Give the table a primary key without the tenant key first.");
     target.root = names.table(spec.tenants_table, "tenants.table");
     if (!spec.tenants_key.empty()) {
@@ -37,7 +42,8 @@ StepTarget resolve_target(const core::Spec &spec, const core::BackfillStep &step
     } else {
         auto key = row_identity(target.root.oid, nullptr);
         if (key.size() != 1)
-            throw Error(sqlstate::prerequisite_state, fmt::format("spec: tenants: {} has no primary key of one column", target.root.label()), {},
+            throw Error(sqlstate::prerequisite_state,
+                        fmt::format("spec: tenants: {} has no primary key of one column", target.root.label()), {},
                         "Name its unique column as tenants.key.");
         target.root_key = target.root.at(key[0]);
     }

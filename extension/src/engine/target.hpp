@@ -18,7 +18,8 @@ struct StepTarget {
     Column root_key;
 };
 
-// Only what writing back needs: the sources may have been dropped meanwhile. Errors 42P01, 42703 with what was expected.
+// Only what writing back needs: the sources may have been dropped meanwhile. Errors 42P01, 42703 with what was
+// expected.
 StepTarget locate_target(const MigrationRecord &migration, std::int32_t step);
 
 // The same while a spec is being resolved.

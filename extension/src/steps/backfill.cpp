@@ -1,4 +1,5 @@
-// The step `backfill`, up: evaluates, writes by compare-and-set, logs and queues, portion by portion, in the caller's transaction.
+// The step `backfill`, up: evaluates, writes by compare-and-set, logs and queues, portion by portion, in the caller's
+// transaction.
 #include "core/decide.hpp"
 #include "core/evidence_map.hpp"
 #include "core/key_text.hpp"
@@ -27,8 +28,9 @@ std::uint32_t fingerprint(std::string_view review_class, std::string_view candid
 // Writes, logs and queues the rows of one step.
 class BackfillWriter : public RowConsumer {
 public:
-    BackfillWriter(const MigrationRecord &migration, const ResolvedStep &step, TenantDictionary &tenants, std::int64_t run, ChangeLogWriter &log,
-                   std::int64_t row_total, std::int64_t write_limit, EvidenceTable *overlay);
+    BackfillWriter(const MigrationRecord &migration, const ResolvedStep &step, TenantDictionary &tenants,
+                   std::int64_t run, ChangeLogWriter &log, std::int64_t row_total, std::int64_t write_limit,
+                   EvidenceTable *overlay);
     ~BackfillWriter() override { MemoryContextDelete(memory_); }
 
     void row(const EvaluatedRow &row) override;
@@ -87,14 +89,17 @@ private:
     bool reported_ = false;
 };
 
-BackfillWriter::BackfillWriter(const MigrationRecord &migration, const ResolvedStep &step, TenantDictionary &tenants, std::int64_t run,
-                               ChangeLogWriter &log, std::int64_t row_total, std::int64_t write_limit, EvidenceTable *overlay)
-    : migration_(migration), step_(step), target_(step.target), tenants_(tenants), run_(run), log_(log), row_total_(row_total),
-      write_limit_(write_limit), overlay_(overlay), counts_(step),
+BackfillWriter::BackfillWriter(const MigrationRecord &migration, const ResolvedStep &step, TenantDictionary &tenants,
+                               std::int64_t run, ChangeLogWriter &log, std::int64_t row_total, std::int64_t write_limit,
+                               EvidenceTable *overlay)
+    : migration_(migration), step_(step), target_(step.target), tenants_(tenants), run_(run), log_(log),
+      row_total_(row_total), write_limit_(write_limit), overlay_(overlay), counts_(step),
       writer_(target_.table, target_.column, target_.key, true, target_.table.owner), queued_(false, SIZE_MAX) {
-    memory_ = pg_call([] { return AllocSetContextCreate(CurTransactionContext, "tenantmig backfill", ALLOCSET_DEFAULT_SIZES); });
+    memory_ = pg_call(
+        [] { return AllocSetContextCreate(CurTransactionContext, "tenantmig backfill", ALLOCSET_DEFAULT_SIZES); });
     MemoryContext parent = memory_;
-    portion_memory_ = pg_call([parent] { return AllocSetContextCreate(parent, "tenantmig portion", ALLOCSET_DEFAULT_SIZES); });
+    portion_memory_ =
+        pg_call([parent] { return AllocSetContextCreate(parent, "tenantmig portion", ALLOCSET_DEFAULT_SIZES); });
     for (const ResolvedSource &source : step.sources)
         labels_.push_back(source.label);
     labels_.insert(labels_.end(), {"assign", "soft_delete"});
@@ -114,17 +119,22 @@ BackfillWriter::BackfillWriter(const MigrationRecord &migration, const ResolvedS
         for_orphans_ = tenants_.number_of_text(step.spec.assign);
         tenants_.check_known(target_);
         if (!tenants_.known()[for_orphans_])
-            throw Error(sqlstate::foreign_key_violation, fmt::format("tenant {} of on_orphan does not exist", step.spec.assign),
-                        fmt::format("{} has no row with \"{}\" = {}.", target_.root.label(), target_.root_key.name, step.spec.assign),
+            throw Error(sqlstate::foreign_key_violation,
+                        fmt::format("tenant {} of on_orphan does not exist", step.spec.assign),
+                        fmt::format("{} has no row with \"{}\" = {}.", target_.root.label(), target_.root_key.name,
+                                    step.spec.assign),
                         "Name an existing tenant, or let orphans go to review.");
     }
     if (step.spec.on_orphan == core::OnOrphan::soft_delete) {
-        delete_writer_ = std::make_unique<RowWriter>(target_.table, *target_.soft_delete, target_.key, true, target_.table.owner);
-        Rows now = run_query(fmt::format("SELECT pg_catalog.now()::{}::pg_catalog.text", target_.soft_delete->type_name));
+        delete_writer_ =
+            std::make_unique<RowWriter>(target_.table, *target_.soft_delete, target_.key, true, target_.table.owner);
+        Rows now =
+            run_query(fmt::format("SELECT pg_catalog.now()::{}::pg_catalog.text", target_.soft_delete->type_name));
         delete_time_ = datum_from_text(target_.soft_delete->type, target_.soft_delete->typmod, now.text_or(0, 1));
     }
     for_each_queued(migration.id, step.spec.number, [this](const ReviewRow &review) {
-        if (queued_.add(review.key, fingerprint(review.review_class, review.candidates), static_cast<std::uint64_t>(review.id)) != core::EvidenceMap::Added::ok)
+        if (queued_.add(review.key, fingerprint(review.review_class, review.candidates),
+                        static_cast<std::uint64_t>(review.id)) != core::EvidenceMap::Added::ok)
             throw std::bad_alloc();
     });
     portion_started_ = started_ = last_report_ = GetCurrentTimestamp();
@@ -135,14 +145,16 @@ Datum BackfillWriter::tenant_datum(core::TenantNo tenant) {
         MemoryContext previous = MemoryContextSwitchTo(memory_);
         Datum datum = 0;
         if (tenants_.known().size() > tenant_datums_.size() && tenants_.known()[tenant_datums_.size()])
-            datum = datum_from_text(target_.column.type, target_.column.typmod, tenants_.text(static_cast<core::TenantNo>(tenant_datums_.size())));
+            datum = datum_from_text(target_.column.type, target_.column.typmod,
+                                    tenants_.text(static_cast<core::TenantNo>(tenant_datums_.size())));
         MemoryContextSwitchTo(previous);
         tenant_datums_.push_back(datum);
     }
     return tenant_datums_[tenant];
 }
 
-void BackfillWriter::remember(Pending &pending, const EvaluatedRow &row, Datum value, std::uint32_t label, core::TenantNo tenant) {
+void BackfillWriter::remember(Pending &pending, const EvaluatedRow &row, Datum value, std::uint32_t label,
+                              core::TenantNo tenant) {
     MemoryContext context = portion_memory_;
     TupleTableSlot *slot = row.slot;
     for (std::size_t i = 0; i < row.key_columns; i++) {
@@ -151,7 +163,8 @@ void BackfillWriter::remember(Pending &pending, const EvaluatedRow &row, Datum v
         if (!by_value)
             datum = pg_call([context, datum, length = length] {
                 MemoryContext previous = MemoryContextSwitchTo(context);
-                Datum copy = length == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(datum)) : datumCopy(datum, false, length);
+                Datum copy =
+                    length == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(datum)) : datumCopy(datum, false, length);
                 MemoryContextSwitchTo(previous);
                 return copy;
             });
@@ -186,10 +199,12 @@ void BackfillWriter::fail(const char *state, const char *what, const char *polic
     std::string columns;
     for (const std::string &name : key_shape_.columns)
         columns += (columns.empty() ? "" : ", ") + tenantmig::quoted(name);
-    throw Error(state, fmt::format("{} in {}", what, target_.table.label()),
-                fmt::format("Row ({})=({}), candidates: {}.", columns, key, candidates_json(step_, tenants_, core::asked(step_.policy, row.candidates))),
-                fmt::format("The spec says {}: fail; nothing was changed. See all of them: SELECT * FROM tenantmig.plan({}).", policy,
-                            core::sql_literal(migration_.name)));
+    throw Error(
+        state, fmt::format("{} in {}", what, target_.table.label()),
+        fmt::format("Row ({})=({}), candidates: {}.", columns, key,
+                    candidates_json(step_, tenants_, core::asked(step_.policy, row.candidates))),
+        fmt::format("The spec says {}: fail; nothing was changed. See all of them: SELECT * FROM tenantmig.plan({}).",
+                    policy, core::sql_literal(migration_.name)));
 }
 
 void BackfillWriter::row(const EvaluatedRow &row) {
@@ -201,15 +216,16 @@ void BackfillWriter::row(const EvaluatedRow &row) {
     switch (row.decision.outcome) {
     case core::Outcome::assigned:
         tenant = row.decision.tenant;
-        if (writing)
-            remember(assigned_, row, tenant_datum(tenant), row.decision.source, tenant);
+        if (writing) remember(assigned_, row, tenant_datum(tenant), row.decision.source, tenant);
         break;
     case core::Outcome::conflict:
         if (spec.on_conflict == core::OnConflict::fail)
             fail(sqlstate::conflict_found, "evidence disagrees", "on_conflict", row);
         queue(core::Outcome::conflict, row);
         break;
-    case core::Outcome::unknown_tenant: queue(core::Outcome::unknown_tenant, row); break;
+    case core::Outcome::unknown_tenant:
+        queue(core::Outcome::unknown_tenant, row);
+        break;
     case core::Outcome::orphan:
         if (spec.on_orphan == core::OnOrphan::fail)
             fail(sqlstate::orphan_found, "a row has no evidence", "on_orphan", row);
@@ -225,13 +241,14 @@ void BackfillWriter::row(const EvaluatedRow &row) {
         }
         break;
     }
-    if (overlay_ && tenant != core::no_tenant)
-        overlay_->add(row.key, tenant);
+    if (overlay_ && tenant != core::no_tenant) overlay_->add(row.key, tenant);
 }
 
 void BackfillWriter::queue(core::Outcome review_class, const EvaluatedRow &row) {
     std::string key = packed_key(row.slot);
-    std::string candidates = review_class == core::Outcome::orphan ? "[]" : candidates_json(step_, tenants_, core::asked(step_.policy, row.candidates));
+    std::string candidates = review_class == core::Outcome::orphan
+                                 ? "[]"
+                                 : candidates_json(step_, tenants_, core::asked(step_.policy, row.candidates));
     if (queued_.size() > 0) {
         std::vector<core::Candidate> found;
         queued_.find(key, 0, found);
@@ -243,14 +260,12 @@ void BackfillWriter::queue(core::Outcome review_class, const EvaluatedRow &row) 
     }
     Queue &queue = reviews_[review_class];
     queue.keys.push_back(std::move(key));
-    if (review_class != core::Outcome::orphan)
-        queue.candidates.push_back(std::move(candidates));
+    if (review_class != core::Outcome::orphan) queue.candidates.push_back(std::move(candidates));
 }
 
 void BackfillWriter::write(Pending &pending, RowWriter &writer, const Column &column, bool is_tenant_key) {
     std::size_t count = pending.batch.size();
-    if (count == 0)
-        return;
+    if (count == 0) return;
     std::vector<bool> done;
     written_ += static_cast<std::int64_t>(writer.write(pending.batch, done));
     std::string time;
@@ -270,16 +285,14 @@ void BackfillWriter::write(Pending &pending, RowWriter &writer, const Column &co
             ChangeEntry &entry = entries[pending.source[i]];
             entry.keys.push_back(packed_key(pending.batch.keys, i));
             entry.new_values.emplace_back(is_tenant_key ? tenants_.text(pending.tenant[i]) : time);
-            if (is_tenant_key && queued_.size() > 0)
-                close_review_of(entry.keys.back());
+            if (is_tenant_key && queued_.size() > 0) close_review_of(entry.keys.back());
         }
     }
     std::int32_t number = next_batch(run_);
     std::int64_t rows = 0;
     for (std::size_t i = 0; i < entries.size(); i++) {
         ChangeEntry &entry = entries[i];
-        if (entry.keys.empty())
-            continue;
+        if (entry.keys.empty()) continue;
         rows += static_cast<std::int64_t>(entry.keys.size());
         entry.batch = number;
         entry.step = step_.spec.number;
@@ -304,13 +317,11 @@ void BackfillWriter::write(Pending &pending, RowWriter &writer, const Column &co
 void BackfillWriter::close_review_of(const std::string &key) {
     std::vector<core::Candidate> found;
     queued_.find(key, 0, found);
-    if (!found.empty())
-        outdated_.push_back(static_cast<std::int64_t>(found[0].count));
+    if (!found.empty()) outdated_.push_back(static_cast<std::int64_t>(found[0].count));
 }
 
 void BackfillWriter::queue_reviews(core::Outcome review_class, Queue &queue) {
-    if (queue.keys.empty())
-        return;
+    if (queue.keys.empty()) return;
     ReviewBatch batch;
     batch.migration = migration_.id;
     batch.run = run_;
@@ -329,8 +340,7 @@ void BackfillWriter::queue_reviews(core::Outcome review_class, Queue &queue) {
 void BackfillWriter::portion_done() {
     pg_call([] { CHECK_FOR_INTERRUPTS(); });
     write(assigned_, writer_, target_.column, true);
-    if (delete_writer_)
-        write(deleted_, *delete_writer_, *target_.soft_delete, false);
+    if (delete_writer_) write(deleted_, *delete_writer_, *target_.soft_delete, false);
     if (!outdated_.empty()) {
         withdraw(outdated_, "tenantmig", fmt::format("replaced by run {}: its evidence has changed", run_));
         outdated_.clear();
@@ -344,14 +354,14 @@ void BackfillWriter::portion_done() {
 
 void BackfillWriter::report_progress() {
     TimestampTz now = GetCurrentTimestamp();
-    if (now - last_report_ < progress_interval)
-        return;
+    if (now - last_report_ < progress_interval) return;
     last_report_ = now;
     double seconds = static_cast<double>(now - started_) / USECS_PER_SEC;
     double rate = static_cast<double>(seen_) / std::max(seconds, 0.001);
     double left = static_cast<double>(std::max<std::int64_t>(0, row_total_ - seen_)) / std::max(rate, 1.0);
-    notice(fmt::format("{}: {} of {} rows, {:.0f} %, {:.0f} rows/s, {:.0f} s left", target_.table.label(), seen_, row_total_,
-                       row_total_ > 0 ? 100.0 * static_cast<double>(seen_) / static_cast<double>(row_total_) : 100.0, rate, left));
+    notice(fmt::format(
+        "{}: {} of {} rows, {:.0f} %, {:.0f} rows/s, {:.0f} s left", target_.table.label(), seen_, row_total_,
+        row_total_ > 0 ? 100.0 * static_cast<double>(seen_) / static_cast<double>(row_total_) : 100.0, rate, left));
 }
 
 // The counts that were approved with the plan, against those of now.
@@ -361,25 +371,32 @@ void compare_counts(const std::string &approved, const ResolvedMigration &migrat
     while (!left.empty() && !right.empty()) {
         std::string_view a = left.substr(0, left.find(',')), b = right.substr(0, right.find(','));
         std::size_t a_equals = a.find('='), b_equals = b.find('=');
-        if (a_equals == std::string_view::npos || a.substr(0, a_equals) != b.substr(0, b_equals))
-            break;
-        double was = std::atof(std::string(a.substr(a_equals + 1)).c_str()), is = std::atof(std::string(b.substr(b_equals + 1)).c_str());
+        if (a_equals == std::string_view::npos || a.substr(0, a_equals) != b.substr(0, b_equals)) break;
+        double was = std::atof(std::string(a.substr(a_equals + 1)).c_str()),
+               is = std::atof(std::string(b.substr(b_equals + 1)).c_str());
         if (std::abs(is - was) > max_change * std::max(was, 1.0))
-            throw Error(sqlstate::counts_changed, fmt::format("the count of \"{}\" has changed since the plan was approved", b.substr(0, b_equals)),
-                        fmt::format("Approved were {:.0f} rows, now there are {:.0f}; allowed is a change of {:g} %.", was, is, max_change * 100),
-                        "Look at the plan again, and approve its new hash.");
+            throw Error(
+                sqlstate::counts_changed,
+                fmt::format("the count of \"{}\" has changed since the plan was approved", b.substr(0, b_equals)),
+                fmt::format("Approved were {:.0f} rows, now there are {:.0f}; allowed is a change of {:g} %.", was, is,
+                            max_change * 100),
+                "Look at the plan again, and approve its new hash.");
         left.remove_prefix(std::min(left.size(), a.size() + 1));
         right.remove_prefix(std::min(right.size(), b.size() + 1));
     }
     if (!left.empty() || !right.empty())
-        throw Error(sqlstate::invalid_parameter_value, "the counts of the plan hash can't be read", fmt::format("They are \"{}\".", approved),
+        throw Error(sqlstate::invalid_parameter_value, "the counts of the plan hash can't be read",
+                    fmt::format("They are \"{}\".", approved),
                     "Use the text of tenantmig.plan_hash(name, with_counts => true).");
 }
 
 nlohmann::json counts_json(const std::vector<OutcomeCount> &counts) {
     nlohmann::json list = nlohmann::json::array();
     for (const OutcomeCount &count : counts) {
-        nlohmann::json item = {{"relation", count.relation}, {"outcome", count.outcome}, {"row_count", count.rows}, {"deleted_count", count.deleted}};
+        nlohmann::json item = {{"relation", count.relation},
+                               {"outcome", count.outcome},
+                               {"row_count", count.rows},
+                               {"deleted_count", count.deleted}};
         item["source"] = count.source ? nlohmann::json(*count.source) : nlohmann::json();
         list.push_back(item);
     }
@@ -394,14 +411,15 @@ RowCounts count_rows(const ResolvedStep &step) {
     std::vector<Value> values;
     std::string where = condition_sql("t", step.where, values);
     RunAs owner(target.table.owner, Purpose::read);
-    Rows rows = run_query(fmt::format("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE t.{} IS NULL{}) FROM {} AS t", tenantmig::quoted(target.column.name),
-                                      where, target.table.target()),
-                          values, true);
+    Rows rows = run_query(
+        fmt::format("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE t.{} IS NULL{}) FROM {} AS t",
+                    tenantmig::quoted(target.column.name), where, target.table.target()),
+        values, true);
     return {rows.bigint(0, 1), rows.bigint(0, 2)};
 }
 
-std::vector<OutcomeCount> run_steps(const MigrationRecord &record, const ResolvedMigration &migration, const BackfillOptions &options, const std::string &hash,
-                                    std::int64_t *written) {
+std::vector<OutcomeCount> run_steps(const MigrationRecord &record, const ResolvedMigration &migration,
+                                    const BackfillOptions &options, const std::string &hash, std::int64_t *written) {
     RunRecord run;
     run.id = insert_run(record.id, hash);
     run.migration_id = record.id;
@@ -428,8 +446,7 @@ std::vector<OutcomeCount> run_steps(const MigrationRecord &record, const Resolve
         evaluation.read_evidence();
         BackfillWriter writer(record, step, tenants, run.id, log, before.null, limit, overlay);
         evaluation.evaluate(writer);
-        if (overlay)
-            overlay->finish();
+        if (overlay) overlay->finish();
         limit -= std::min(limit, writer.written());
         *written += writer.written();
         const OutcomeCounts &counts = writer.counts();
@@ -446,8 +463,13 @@ std::vector<OutcomeCount> run_steps(const MigrationRecord &record, const Resolve
         }
         run.row_total += before.null;
         run.row_done += counts.total() + counts.skipped();
-        tables.push_back({{"step", step.spec.number}, {"relation", step.label()}, {"column", step.target.column.name}, {"row_count", before.all},
-                          {"null_count", before.null}, {"skipped", counts.skipped()}, {"changed_columns", writer.changed_columns()}});
+        tables.push_back({{"step", step.spec.number},
+                          {"relation", step.label()},
+                          {"column", step.target.column.name},
+                          {"row_count", before.all},
+                          {"null_count", before.null},
+                          {"skipped", counts.skipped()},
+                          {"changed_columns", writer.changed_columns()}});
     }
     run.state = "completed";
     run.counts = counts_json(result).dump();
@@ -461,22 +483,24 @@ std::vector<OutcomeCount> run_backfill(const MigrationRecord &record, const Back
     require_owner(record);
     lock_migration(record);
     ResolvedMigration migration = resolve_migration(record);
-    if (migration.by_name)
-        update_identity(record.id, migration.identity);
+    if (migration.by_name) update_identity(record.id, migration.identity);
     std::string hash = hash_plan(migration);
     if (options.plan_hash) {
         std::string approved = options.plan_hash->substr(0, options.plan_hash->find(':'));
         if (approved != hash)
-            throw Error(sqlstate::plan_changed, fmt::format("the plan of migration \"{}\" is no longer the one that was approved", record.name),
-                        fmt::format("Approved was {}, now it is {}: a table, type, trigger, constraint, index or the spec has changed.", approved, hash),
-                        "Look at the plan again, and approve its new hash.");
+            throw Error(
+                sqlstate::plan_changed,
+                fmt::format("the plan of migration \"{}\" is no longer the one that was approved", record.name),
+                fmt::format(
+                    "Approved was {}, now it is {}: a table, type, trigger, constraint, index or the spec has changed.",
+                    approved, hash),
+                "Look at the plan again, and approve its new hash.");
         if (options.plan_hash->size() > approved.size())
             compare_counts(options.plan_hash->substr(approved.size() + 1), migration, options.max_count_change);
     }
     fire_deferred_as_caller();
     std::int64_t written = 0;
-    if (!options.dry_run)
-        return run_steps(record, migration, options, hash, &written);
+    if (!options.dry_run) return run_steps(record, migration, options, hash, &written);
     std::vector<OutcomeCount> counts;
     {
         Subtransaction rehearsal;

@@ -1,11 +1,12 @@
-// The step `backfill`: plan (reads ahead), up (in the caller's transaction). Undo is engine/…: the change log knows all that is needed.
+// The step `backfill`: plan (reads ahead), up (in the caller's transaction). Undo is engine/…: the change log knows all
+// that is needed.
 #pragma once
 #include "engine/evaluation.hpp"
 
 namespace tenantmig {
 
-// Rows of one outcome. `source`: the source that named the tenant (assigned, unknown_tenant), those that disagree (conflict), or
-// soft_delete / assign (orphans that a rule decides).
+// Rows of one outcome. `source`: the source that named the tenant (assigned, unknown_tenant), those that disagree
+// (conflict), or soft_delete / assign (orphans that a rule decides).
 struct OutcomeCount {
     std::string relation;
     std::string outcome;
@@ -41,7 +42,8 @@ private:
 // Labels of the sources that the candidates come from, in order, joined with ", ".
 std::string source_labels(const ResolvedStep &step, std::span<const core::Candidate> candidates);
 // [{"tenant": 3, "source": "appointments.customer_id", "count": 2}, …]
-std::string candidates_json(const ResolvedStep &step, const TenantDictionary &tenants, std::span<const core::Candidate> candidates);
+std::string candidates_json(const ResolvedStep &step, const TenantDictionary &tenants,
+                            std::span<const core::Candidate> candidates);
 
 struct StepForecast {
     const ResolvedStep *step = nullptr;
@@ -52,7 +54,8 @@ struct StepForecast {
 };
 // Room for what earlier steps would write, where later ones read it.
 Overlays make_overlays(const ResolvedMigration &migration, EvidenceMemory &memory);
-// Exact counts of what a run would do, reading only; steps that depend on each other see what the earlier one would write.
+// Exact counts of what a run would do, reading only; steps that depend on each other see what the earlier one would
+// write.
 std::vector<StepForecast> forecast(const ResolvedMigration &migration, bool with_mismatches);
 
 struct BackfillOptions {

@@ -17,8 +17,7 @@ public:
             return;
         }
         counts_.add(row.decision, row.candidates, row.deleted);
-        if (!overlay_)
-            return;
+        if (!overlay_) return;
         if (row.decision.outcome == core::Outcome::assigned)
             overlay_->add(row.key, row.decision.tenant);
         else if (row.decision.outcome == core::Outcome::orphan && for_orphans_ != core::no_tenant)
@@ -47,8 +46,10 @@ Overlays make_overlays(const ResolvedMigration &migration, EvidenceMemory &memor
                 const StepTarget &target = migration.steps[earlier].target;
                 overlays[earlier].target = &target;
                 if (!overlays[earlier].table) {
-                    bool fixed8 = target.key.size() == 1 && own_class(target.table.at(target.key[0])) == KeyClass::integer;
-                    overlays[earlier].table = std::make_unique<EvidenceTable>(fixed8, memory, target.table.row_estimate);
+                    bool fixed8 =
+                        target.key.size() == 1 && own_class(target.table.at(target.key[0])) == KeyClass::integer;
+                    overlays[earlier].table =
+                        std::make_unique<EvidenceTable>(fixed8, memory, target.table.row_estimate);
                 }
             }
     return overlays;
@@ -67,14 +68,15 @@ std::vector<StepForecast> forecast(const ResolvedMigration &migration, bool with
         options.all_rows = with_mismatches;
         options.row_keys = overlay != nullptr;
         options.overlays = &overlays;
-        core::TenantNo for_orphans = step.spec.on_orphan == core::OnOrphan::assign ? tenants.number_of_text(step.spec.assign) : core::no_tenant;
+        core::TenantNo for_orphans =
+            step.spec.on_orphan == core::OnOrphan::assign ? tenants.number_of_text(step.spec.assign) : core::no_tenant;
         Evaluation evaluation(step, tenants, memory, options);
         evaluation.read_evidence();
         Forecaster forecaster(step, overlay, for_orphans);
         evaluation.evaluate(forecaster);
-        if (overlay)
-            overlay->finish();
-        result.push_back({&step, forecaster.counts().list(), evaluation.spilled(), forecaster.mismatches(), evaluation.evidence_rows()});
+        if (overlay) overlay->finish();
+        result.push_back({&step, forecaster.counts().list(), evaluation.spilled(), forecaster.mismatches(),
+                          evaluation.evidence_rows()});
     }
     return result;
 }
@@ -85,9 +87,9 @@ std::string counts_token(const std::vector<StepForecast> &forecasts) {
     for (const StepForecast &step : forecasts)
         for (const OutcomeCount &count : step.counts)
             for (int i = 0; i < 4; i++)
-                if (count.outcome == names[i])
-                    totals[i] += count.rows;
-    return fmt::format("assigned={},conflict={},orphan={},unknown_tenant={}", totals[0], totals[1], totals[2], totals[3]);
+                if (count.outcome == names[i]) totals[i] += count.rows;
+    return fmt::format("assigned={},conflict={},orphan={},unknown_tenant={}", totals[0], totals[1], totals[2],
+                       totals[3]);
 }
 
 } // namespace tenantmig

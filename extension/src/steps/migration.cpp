@@ -15,7 +15,8 @@ MigrationRecord create_migration(const std::string &document) {
     if (auto existing = find_migration(spec.migration)) {
         require_owner(*existing);
         if (nlohmann::json::parse(existing->spec) != nlohmann::json::parse(document))
-            throw Error(sqlstate::duplicate_object, fmt::format("migration \"{}\" exists already, with another spec", spec.migration), {},
+            throw Error(sqlstate::duplicate_object,
+                        fmt::format("migration \"{}\" exists already, with another spec", spec.migration), {},
                         "Give it another name, or drop_migration(name) first.");
         return *existing;
     }
@@ -28,35 +29,34 @@ std::string spec_of(const TableBackfill &arguments) {
     Table table = names.table(arguments.relation, "relation");
     Column column = names.column(table, arguments.column, "column_name");
     std::optional<Table> root;
-    if (arguments.tenants)
-        root = names.table(*arguments.tenants, "tenants");
+    if (arguments.tenants) root = names.table(*arguments.tenants, "tenants");
     if (!has_privileges_of(table.owner))
-        throw Error(sqlstate::insufficient_privilege, fmt::format("must be owner of table {}", table.label()), fmt::format("It belongs to {}.", role_name(table.owner)),
-                    "Run as a member of the owner's role.");
+        throw Error(sqlstate::insufficient_privilege, fmt::format("must be owner of table {}", table.label()),
+                    fmt::format("It belongs to {}.", role_name(table.owner)), "Run as a member of the owner's role.");
     Discovered found = discover_sources(table, column, root, !arguments.sources);
 
     Oid oid = table.oid;
     bool visible = pg_call([oid] { return RelationIsVisible(oid); });
-    nlohmann::json step = {{"table", table.sql()}, {"column", column.name}, {"evidence", arguments.evidence}, {"on_conflict", arguments.on_conflict}};
+    nlohmann::json step = {{"table", table.sql()},
+                           {"column", column.name},
+                           {"evidence", arguments.evidence},
+                           {"on_conflict", arguments.on_conflict}};
     if (arguments.assign_orphans_to) {
         if (arguments.on_orphan != "review" && arguments.on_orphan != "assign")
-            throw Error(sqlstate::invalid_parameter_value, "assign_orphans_to goes with on_orphan => 'assign' only", fmt::format("on_orphan is \"{}\".", arguments.on_orphan),
-                        "Leave one of them out.");
+            throw Error(sqlstate::invalid_parameter_value, "assign_orphans_to goes with on_orphan => 'assign' only",
+                        fmt::format("on_orphan is \"{}\".", arguments.on_orphan), "Leave one of them out.");
         step["on_orphan"] = {{"assign", *arguments.assign_orphans_to}};
     } else {
         step["on_orphan"] = arguments.on_orphan;
     }
-    if (arguments.soft_delete)
-        step["soft_delete"] = *arguments.soft_delete;
-    if (arguments.conditions)
-        step["where"] = nlohmann::json::parse(*arguments.conditions);
+    if (arguments.soft_delete) step["soft_delete"] = *arguments.soft_delete;
+    if (arguments.conditions) step["where"] = nlohmann::json::parse(*arguments.conditions);
     step["sources"] = nlohmann::json::parse(arguments.sources ? *arguments.sources : found.sources);
     nlohmann::json spec = {{"migration", (visible ? table.name : table.schema + "." + table.name) + "." + column.name},
                            {"description", "made by tenantmig.backfill(relation, column)"},
                            {"tenants", {{"table", found.tenants_table}}},
                            {"steps", {{{"backfill", step}}}}};
-    if (!found.tenants_key.empty())
-        spec["tenants"]["key"] = found.tenants_key;
+    if (!found.tenants_key.empty()) spec["tenants"]["key"] = found.tenants_key;
     return spec.dump();
 }
 

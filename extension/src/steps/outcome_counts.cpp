@@ -8,15 +8,15 @@ std::string source_labels(const ResolvedStep &step, std::span<const core::Candid
     std::string labels;
     std::uint32_t last = UINT32_MAX;
     for (const core::Candidate &candidate : candidates) {
-        if (candidate.source == last)
-            continue;
+        if (candidate.source == last) continue;
         last = candidate.source;
         labels += (labels.empty() ? "" : ", ") + step.sources[candidate.source].label;
     }
     return labels;
 }
 
-std::string candidates_json(const ResolvedStep &step, const TenantDictionary &tenants, std::span<const core::Candidate> candidates) {
+std::string candidates_json(const ResolvedStep &step, const TenantDictionary &tenants,
+                            std::span<const core::Candidate> candidates) {
     std::vector<core::Candidate> sorted(candidates.begin(), candidates.end());
     std::sort(sorted.begin(), sorted.end(), [&](const core::Candidate &a, const core::Candidate &b) {
         return a.source != b.source ? a.source < b.source : tenants.before(a.tenant, b.tenant);
@@ -25,7 +25,8 @@ std::string candidates_json(const ResolvedStep &step, const TenantDictionary &te
     for (const core::Candidate &candidate : sorted) {
         const std::string &tenant = tenants.text(candidate.tenant);
         json += fmt::format("{}{{\"tenant\": {}, \"source\": {}, \"count\": {}}}", json.size() > 1 ? ", " : "",
-                            tenants.is_number() ? tenant : core::json_string(tenant), core::json_string(step.sources[candidate.source].label), candidate.count);
+                            tenants.is_number() ? tenant : core::json_string(tenant),
+                            core::json_string(step.sources[candidate.source].label), candidate.count);
     }
     return json + "]";
 }
@@ -38,16 +39,20 @@ void OutcomeCounts::count(Number &number, bool deleted) {
 void OutcomeCounts::add(const core::Decision &decision, const std::vector<core::Candidate> &candidates, bool deleted) {
     totals_[static_cast<std::size_t>(decision.outcome)]++;
     switch (decision.outcome) {
-    case core::Outcome::assigned: count(assigned_[decision.source], deleted); break;
+    case core::Outcome::assigned:
+        count(assigned_[decision.source], deleted);
+        break;
     case core::Outcome::orphan: {
         // a row that is soft-deleted already has nothing left to be done to it but a person's decision
-        const char *rule = step_.spec.on_orphan == core::OnOrphan::assign                      ? "assign"
+        const char *rule = step_.spec.on_orphan == core::OnOrphan::assign                    ? "assign"
                            : step_.spec.on_orphan == core::OnOrphan::soft_delete && !deleted ? "soft_delete"
-                                                                                              : "";
+                                                                                             : "";
         count(others_[{decision.outcome, rule}], deleted);
         break;
     }
-    default: count(others_[{decision.outcome, source_labels(step_, core::asked(step_.policy, candidates))}], deleted); break;
+    default:
+        count(others_[{decision.outcome, source_labels(step_, core::asked(step_.policy, candidates))}], deleted);
+        break;
     }
 }
 
@@ -67,7 +72,8 @@ std::vector<OutcomeCount> OutcomeCounts::list() const {
     const std::string relation = step_.label();
     auto add = [&](const std::string &outcome, const std::string &source, const Number &number) {
         if (number.rows > 0)
-            result.push_back({relation, outcome, source.empty() ? std::nullopt : std::optional(source), number.rows, number.deleted});
+            result.push_back({relation, outcome, source.empty() ? std::nullopt : std::optional(source), number.rows,
+                              number.deleted});
     };
     for (std::size_t i = 0; i < assigned_.size(); i++)
         add("assigned", step_.sources[i].label, assigned_[i]);
@@ -78,8 +84,7 @@ std::vector<OutcomeCount> OutcomeCounts::list() const {
                 bool given = outcome == core::Outcome::orphan && key.second == "assign";
                 add(given ? "assigned" : core::outcome_name(outcome), key.second, number);
             }
-    if (skipped_ > 0)
-        result.push_back({relation, "skipped", std::nullopt, skipped_, 0});
+    if (skipped_ > 0) result.push_back({relation, "skipped", std::nullopt, skipped_, 0});
     return result;
 }
 

@@ -6,7 +6,8 @@ namespace tenantmig {
 
 namespace {
 // Estimates; the constants are medians measured on two cores (docs/performance.md, "What a plan estimates").
-constexpr double seconds_per_row = 4.5e-6, seconds_per_index = 0.8e-6, seconds_per_evidence_row = 0.2e-6, log_bytes_per_row = 8;
+constexpr double seconds_per_row = 4.5e-6, seconds_per_index = 0.8e-6, seconds_per_evidence_row = 0.2e-6,
+                 log_bytes_per_row = 8;
 constexpr double update_header_bytes = 70, index_entry_bytes = 72;
 
 struct Storage {
@@ -14,16 +15,16 @@ struct Storage {
 };
 
 Storage storage_of(const Table &table) {
-    Rows rows = own_query("SELECT coalesce(sum(pg_relation_size(c.oid)), 0)::bigint, coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint, "
-                          "(SELECT count(*) FROM pg_index WHERE indrelid = $1) "
-                          "FROM pg_class c WHERE c.oid = $1 OR c.oid IN (SELECT relid FROM pg_partition_tree($1))",
-                          {{OIDOID, ObjectIdGetDatum(table.oid), false}});
+    Rows rows = own_query(
+        "SELECT coalesce(sum(pg_relation_size(c.oid)), 0)::bigint, coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint, "
+        "(SELECT count(*) FROM pg_index WHERE indrelid = $1) "
+        "FROM pg_class c WHERE c.oid = $1 OR c.oid IN (SELECT relid FROM pg_partition_tree($1))",
+        {{OIDOID, ObjectIdGetDatum(table.oid), false}});
     Storage storage;
     double bytes = static_cast<double>(rows.bigint(0, 1));
     storage.rows = std::max<double>(1, static_cast<double>(rows.bigint(0, 2)));
     storage.pages = bytes / BLCKSZ;
-    if (rows.bigint(0, 2) > 0)
-        storage.row_bytes = std::clamp(bytes / storage.rows, 32.0, 8000.0);
+    if (rows.bigint(0, 2) > 0) storage.row_bytes = std::clamp(bytes / storage.rows, 32.0, 8000.0);
     storage.indexes = static_cast<double>(rows.bigint(0, 3));
     return storage;
 }
@@ -38,24 +39,27 @@ std::string join(const std::vector<std::string> &parts, const char *separator) {
 std::string write_note(const ResolvedStep &step, bool spilled) {
     std::vector<std::string> notes;
     for (const TriggerNote &trigger : update_triggers(step))
-        notes.push_back(trigger.columns.empty() ? fmt::format("trigger {} fires", trigger.trigger)
-                                                : fmt::format("trigger {} changes {}", trigger.trigger, join(trigger.columns, ", ")));
-    if (spilled)
-        notes.push_back("evidence exceeds maintenance_work_mem and is joined through temporary files");
+        notes.push_back(trigger.columns.empty()
+                            ? fmt::format("trigger {} fires", trigger.trigger)
+                            : fmt::format("trigger {} changes {}", trigger.trigger, join(trigger.columns, ", ")));
+    if (spilled) notes.push_back("evidence exceeds maintenance_work_mem and is joined through temporary files");
     return join(notes, "; ");
 }
 } // namespace
 
 std::vector<TriggerNote> update_triggers(const ResolvedStep &step) {
-    Rows rows = own_query("SELECT t.tgname::text, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = $1 AND NOT t.tgisinternal "
-                          "AND t.tgenabled IN ('O', 'A') AND (t.tgtype & 19) = 19 ORDER BY t.tgname", // row, before, update
-                          {{OIDOID, ObjectIdGetDatum(step.target.table.oid), false}});
+    Rows rows =
+        own_query("SELECT t.tgname::text, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE "
+                  "t.tgrelid = $1 AND NOT t.tgisinternal "
+                  "AND t.tgenabled IN ('O', 'A') AND (t.tgtype & 19) = 19 ORDER BY t.tgname", // row, before, update
+                  {{OIDOID, ObjectIdGetDatum(step.target.table.oid), false}});
     std::vector<TriggerNote> result;
     for (std::size_t i = 0; i < rows.size(); i++) {
         TriggerNote note{rows.text_or(i, 1), {}};
         std::string source = rows.text_or(i, 2);
         for (const Column &column : step.target.table.columns) {
-            Rows assigns = own_query("SELECT $1 ~* ('\\mnew\\s*\\.\\s*\"?' || regexp_replace($2, '([^[:alnum:]_])', '\\\\\\1', 'g') || '\"?\\s*:?=')",
+            Rows assigns = own_query("SELECT $1 ~* ('\\mnew\\s*\\.\\s*\"?' || regexp_replace($2, '([^[:alnum:]_])', "
+                                     "'\\\\\\1', 'g') || '\"?\\s*:?=')",
                                      {text_value(source), text_value(column.name)});
             if (assigns.boolean(0, 1) && column.number != step.target.column.number)
                 note.columns.push_back(quoted(column.name));
@@ -78,11 +82,11 @@ std::vector<PlanRow> plan_migration(const MigrationRecord &record) {
             for (const auto &[type, hop] : source.types)
                 read.insert(hop.table.label());
         }
-        std::string locks = fmt::format("ROW EXCLUSIVE on {}, ACCESS SHARE on {}", step.label(), join({read.begin(), read.end()}, ", "));
+        std::string locks = fmt::format("ROW EXCLUSIVE on {}, ACCESS SHARE on {}", step.label(),
+                                        join({read.begin(), read.end()}, ", "));
         std::int64_t writes = 0;
         for (const OutcomeCount &count : forecast.counts)
-            if (count.outcome == "assigned" || count.source == "soft_delete")
-                writes += count.rows;
+            if (count.outcome == "assigned" || count.source == "soft_delete") writes += count.rows;
         bool first = true;
         for (const OutcomeCount &count : forecast.counts) {
             PlanRow row;
@@ -95,8 +99,12 @@ std::vector<PlanRow> plan_migration(const MigrationRecord &record) {
                 row.locks = locks;
                 double evidence = first ? static_cast<double>(forecast.evidence_rows) * seconds_per_evidence_row : 0;
                 row.seconds = rows * (seconds_per_row + storage.indexes * seconds_per_index) + evidence;
-                double images = std::min(storage.pages, static_cast<double>(writes)) * 2 * BLCKSZ * 0.6 * share; // full-page images after a checkpoint
-                row.wal_bytes = static_cast<std::int64_t>(rows * (storage.row_bytes + update_header_bytes + storage.indexes * index_entry_bytes + log_bytes_per_row) + images);
+                double images = std::min(storage.pages, static_cast<double>(writes)) * 2 * BLCKSZ * 0.6 *
+                                share; // full-page images after a checkpoint
+                row.wal_bytes =
+                    static_cast<std::int64_t>(rows * (storage.row_bytes + update_header_bytes +
+                                                      storage.indexes * index_entry_bytes + log_bytes_per_row) +
+                                              images);
                 row.note = write_note(step, forecast.spilled);
                 first = false;
             } else {
@@ -106,7 +114,14 @@ std::vector<PlanRow> plan_migration(const MigrationRecord &record) {
             result.push_back(std::move(row));
         }
         if (forecast.counts.empty())
-            result.push_back({step.spec.number, "backfill", {step.label(), "nothing to do", std::nullopt, 0, 0}, "none", "", "no row without a tenant key", std::nullopt, std::nullopt});
+            result.push_back({step.spec.number,
+                              "backfill",
+                              {step.label(), "nothing to do", std::nullopt, 0, 0},
+                              "none",
+                              "",
+                              "no row without a tenant key",
+                              std::nullopt,
+                              std::nullopt});
     }
     return result;
 }

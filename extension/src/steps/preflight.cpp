@@ -1,21 +1,23 @@
 #include "core/spec.hpp"
+#include "core/undo_text.hpp"
 
 #include "steps/checks.hpp"
 
 namespace tenantmig {
 
 namespace {
-constexpr int old_transaction_minutes = 5; // of another session: its snapshot keeps dead row versions, and the table grows
+constexpr int old_transaction_minutes =
+    5; // of another session: its snapshot keeps dead row versions, and the table grows
 
 class Checks {
 public:
-    void add(const std::string &name, const char *status, const std::string &expected, const std::string &actual, const std::string &detail,
-             const std::string &hint = {}) {
+    void add(const std::string &name, const char *status, const std::string &expected, const std::string &actual,
+             const std::string &detail, const std::string &hint = {}) {
         bool fine = std::string_view(status) == "PASS";
         rows_.push_back({name, status, expected, actual, detail, fine ? "" : hint});
     }
-    void check(const std::string &name, bool good, const std::string &expected, const std::string &actual, const std::string &detail, const std::string &hint,
-               const char *otherwise = "FAIL") {
+    void check(const std::string &name, bool good, const std::string &expected, const std::string &actual,
+               const std::string &detail, const std::string &hint, const char *otherwise = "FAIL") {
         add(name, good ? "PASS" : otherwise, expected, actual, detail, hint);
     }
     std::vector<CheckRow> take() { return std::move(rows_); }
@@ -28,7 +30,7 @@ std::string share(double value) {
     return fmt::format("{:.1f} %", value * 100);
 }
 
-void check_counts(Checks &checks, const StepForecast &forecast) {
+void check_counts(Checks &checks, const StepForecast &forecast, const std::string &migration) {
     const ResolvedStep &step = *forecast.step;
     const core::PreflightLimits &limits = step.spec.preflight;
     std::string where = step.label() + "." + quoted(step.target.column.name);
@@ -39,18 +41,23 @@ void check_counts(Checks &checks, const StepForecast &forecast) {
         conflicts += count.outcome == "conflict" ? count.rows : 0;
         unknown += count.outcome == "unknown_tenant" ? count.rows : 0;
     }
-    std::string see = fmt::format("SELECT * FROM tenantmig.plan(…) shows them by source.");
+    std::string see =
+        fmt::format("SELECT * FROM tenantmig.plan({}) shows them by source.", core::sql_literal(migration));
     double coverage = total > 0 ? static_cast<double>(assigned) / static_cast<double>(total) : 1;
-    checks.check("coverage", coverage >= limits.min_coverage.value_or(0), limits.min_coverage ? ">= " + share(*limits.min_coverage) : "any",
-                 share(coverage), fmt::format("{}: {} of {} rows", where, assigned, total), "Find more sources, or look at the orphans: " + see);
-    checks.check("conflicts", !limits.max_conflicts || conflicts < *limits.max_conflicts, limits.max_conflicts ? fmt::format("< {}", *limits.max_conflicts) : "any",
-                 std::to_string(conflicts), where, "Find out why the sources disagree before you go on: " + see);
+    checks.check("coverage", coverage >= limits.min_coverage.value_or(0),
+                 limits.min_coverage ? ">= " + share(*limits.min_coverage) : "any", share(coverage),
+                 fmt::format("{}: {} of {} rows", where, assigned, total),
+                 "Find more sources, or look at the orphans: " + see);
+    checks.check("conflicts", !limits.max_conflicts || conflicts < *limits.max_conflicts,
+                 limits.max_conflicts ? fmt::format("< {}", *limits.max_conflicts) : "any", std::to_string(conflicts),
+                 where, "Find out why the sources disagree before you go on: " + see);
     checks.check("expected_nulls", !limits.expected_nulls || total == *limits.expected_nulls,
                  limits.expected_nulls ? std::to_string(*limits.expected_nulls) : "any", std::to_string(total), where,
                  "The table is not as it was when the spec was written: compare, then correct expected_nulls.");
-    checks.check("unknown_tenants", unknown == 0, "0", std::to_string(unknown), where, "Evidence names tenants that the tenant root does not have; these rows go to review.",
-                 "WARN");
-    checks.check("existing_keys", forecast.mismatches == 0, "0", std::to_string(forecast.mismatches), where + ": rows whose key contradicts the evidence",
+    checks.check("unknown_tenants", unknown == 0, "0", std::to_string(unknown), where,
+                 "Evidence names tenants that the tenant root does not have; these rows go to review.", "WARN");
+    checks.check("existing_keys", forecast.mismatches == 0, "0", std::to_string(forecast.mismatches),
+                 where + ": rows whose key contradicts the evidence",
                  "These rows are not touched; whoever is wrong, find out before constraints rely on them.", "WARN");
 }
 
@@ -63,10 +70,14 @@ void check_table(Checks &checks, const ResolvedStep &step) {
         for (const std::string &column : trigger.columns)
             names += " (" + column + ")";
     }
-    checks.check("row_triggers", triggers.empty(), "0", std::to_string(triggers.size()), names.empty() ? table.label() : table.label() + ": " + names,
-                 "They fire for each row that is written; columns that they change are not restored by a rollback.", "WARN");
-    Rows indexes = own_query("SELECT count(*), string_agg(indexrelid::regclass::text, ', ') FROM pg_index WHERE indrelid = $1 AND $2 = ANY (indkey::int2[])",
-                             {{OIDOID, ObjectIdGetDatum(table.oid), false}, {INT2OID, Int16GetDatum(step.target.column.number), false}});
+    checks.check("row_triggers", triggers.empty(), "0", std::to_string(triggers.size()),
+                 names.empty() ? table.label() : table.label() + ": " + names,
+                 "They fire for each row that is written; columns that they change are not restored by a rollback.",
+                 "WARN");
+    Rows indexes = own_query(
+        "SELECT count(*), string_agg(indexrelid::regclass::text, ', ') FROM pg_index WHERE indrelid = $1 AND $2 = ANY "
+        "(indkey::int2[])",
+        {{OIDOID, ObjectIdGetDatum(table.oid), false}, {INT2OID, Int16GetDatum(step.target.column.number), false}});
     checks.check("tenant_key_index", indexes.bigint(0, 1) == 0, "0", std::to_string(indexes.bigint(0, 1)),
                  indexes.text(0, 2) ? table.label() + ": " + *indexes.text(0, 2) : table.label(),
                  "Each row written costs an entry in it: cheaper is to build the index after the backfill.", "WARN");
@@ -76,25 +87,31 @@ void check_table(Checks &checks, const ResolvedStep &step) {
         RunAs owner(step.target.root.owner, Purpose::read);
         has_tenants = run_query(fmt::format("SELECT EXISTS (SELECT FROM {})", root), {}, true).boolean(0, 1);
     }
-    checks.check("tenant_root", has_tenants, "tenants", has_tenants ? "tenants" : "none", step.target.root.label(), "Fill the tenant root first.");
+    checks.check("tenant_root", has_tenants, "tenants", has_tenants ? "tenants" : "none", step.target.root.label(),
+                 "Fill the tenant root first.");
 }
 
 void check_server(Checks &checks, const MigrationRecord &migration) {
-    Rows old = own_query("SELECT count(*), string_agg(format('pid %s since %s', pid, date_trunc('second', xact_start)), ', ' ORDER BY xact_start) FROM pg_stat_activity "
-                         "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start < now() - make_interval(mins => $1)",
+    Rows old = own_query("SELECT count(*), string_agg(format('pid %s since %s', pid, date_trunc('second', "
+                         "xact_start)), ', ' ORDER BY xact_start) FROM pg_stat_activity "
+                         "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start < now() - "
+                         "make_interval(mins => $1)",
                          {int_value(old_transaction_minutes)});
     checks.check("old_transactions", old.bigint(0, 1) == 0, "0", std::to_string(old.bigint(0, 1)),
                  old.text(0, 2) ? *old.text(0, 2) : fmt::format("none older than {} minutes", old_transaction_minutes),
                  "End them: as long as they run, dead row versions stay and the table grows.", "WARN");
     bool writable = !XactReadOnly;
-    checks.check("read_only", writable, "read write", writable ? "read write" : "read only", RecoveryInProgress() ? "the server is a standby" : "this transaction",
+    checks.check("read_only", writable, "read write", writable ? "read write" : "read only",
+                 RecoveryInProgress() ? "the server is a standby" : "this transaction",
                  "Run on the primary, in a transaction that may write.");
     // a run in a transaction holds its migration's row; its own records are not visible yet
-    Rows lock = own_query("SELECT count(*), string_agg(format('pid %s', l.pid), ', ') FROM tenantmig.migration m JOIN pg_locks l ON l.transactionid = m.xmax "
-                          "WHERE m.id = $1 AND l.locktype = 'transactionid' AND l.granted AND l.pid <> pg_backend_pid()",
-                          {bigint_value(migration.id)});
-    checks.check("other_run", lock.bigint(0, 1) == 0, "0", std::to_string(lock.bigint(0, 1)), lock.text_or(0, 2, "nobody else is at work on this migration"),
-                 "Wait for the other session.");
+    Rows lock =
+        own_query("SELECT count(*), string_agg(format('pid %s', l.pid), ', ') FROM tenantmig.migration m JOIN pg_locks "
+                  "l ON l.transactionid = m.xmax "
+                  "WHERE m.id = $1 AND l.locktype = 'transactionid' AND l.granted AND l.pid <> pg_backend_pid()",
+                  {bigint_value(migration.id)});
+    checks.check("other_run", lock.bigint(0, 1) == 0, "0", std::to_string(lock.bigint(0, 1)),
+                 lock.text_or(0, 2, "nobody else is at work on this migration"), "Wait for the other session.");
 }
 } // namespace
 
@@ -102,7 +119,7 @@ std::vector<CheckRow> preflight_migration(const MigrationRecord &record) {
     ResolvedMigration migration = resolve_migration(record);
     Checks checks;
     for (const StepForecast &forecast : forecast(migration, true)) {
-        check_counts(checks, forecast);
+        check_counts(checks, forecast, record.name);
         check_table(checks, *forecast.step);
     }
     check_server(checks, record);

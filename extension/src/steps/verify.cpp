@@ -2,6 +2,7 @@
 #include "core/evidence_map.hpp"
 #include "core/key_text.hpp"
 #include "core/spec.hpp"
+#include "core/undo_text.hpp"
 #include <nlohmann/json.hpp>
 
 #include "catalog/change_log.hpp"
@@ -16,7 +17,8 @@ namespace {
 class Verifier : public RowConsumer {
 public:
     Verifier(const ResolvedStep &step, const core::EvidenceMap &queued, const core::EvidenceMap &decided)
-        : step_(step), queued_(queued), decided_(decided), mismatches_(step.sources.size(), 0), example_(step.sources.size()) {
+        : step_(step), queued_(queued), decided_(decided), mismatches_(step.sources.size(), 0),
+          example_(step.sources.size()) {
         for (AttrNumber number : step.target.key)
             key_text_.emplace_back(step.target.table.at(number).type);
     }
@@ -25,12 +27,10 @@ public:
         rows_++;
         if (row.current == core::no_tenant) {
             (row.deleted ? null_deleted_ : null_living_)++;
-            if (!in(queued_, row))
-                (row.deleted ? lost_deleted_ : lost_living_)++;
+            if (!in(queued_, row)) (row.deleted ? lost_deleted_ : lost_living_)++;
             return;
         }
-        if (tenant_rows_.size() <= row.current)
-            tenant_rows_.resize(row.current + 1, 0);
+        if (tenant_rows_.size() <= row.current) tenant_rows_.resize(row.current + 1, 0);
         tenant_rows_[row.current]++;
         compare(row);
     }
@@ -52,32 +52,28 @@ private:
         return core::pack_key(views);
     }
     bool in(const core::EvidenceMap &map, const EvaluatedRow &row) {
-        if (map.size() == 0)
-            return false;
+        if (map.size() == 0) return false;
         found_.clear();
         map.find(key_of(row), 0, found_);
         return !found_.empty();
     }
-    // A row whose key differs from what its evidence says, source by source. A person's decision stands against the evidence; under `first` only
-    // the deciding source counts, under majority only the winner.
+    // A row whose key differs from what its evidence says, source by source. A person's decision stands against the
+    // evidence; under `first` only the deciding source counts, under majority only the winner.
     void compare(const EvaluatedRow &row) {
         std::span<const core::Candidate> asked = core::asked(step_.policy, row.candidates);
         bool differs = false;
         for (const core::Candidate &candidate : asked)
             differs |= candidate.tenant != row.current;
-        if (!differs)
+        if (!differs) return;
+        if (step_.policy.majority &&
+            (row.decision.outcome != core::Outcome::assigned || row.decision.tenant == row.current))
             return;
-        if (step_.policy.majority && (row.decision.outcome != core::Outcome::assigned || row.decision.tenant == row.current))
-            return;
-        if (in(decided_, row))
-            return;
+        if (in(decided_, row)) return;
         std::uint32_t last = UINT32_MAX;
         for (const core::Candidate &candidate : asked) {
-            if (candidate.tenant == row.current || candidate.source == last)
-                continue;
+            if (candidate.tenant == row.current || candidate.source == last) continue;
             last = candidate.source;
-            if (mismatches_[last]++ == 0)
-                example_[last] = key_of(row);
+            if (mismatches_[last]++ == 0) example_[last] = key_of(row);
         }
     }
 
@@ -90,44 +86,52 @@ private:
     std::vector<core::Candidate> found_;
 };
 
-CheckRow check(std::string name, bool good, const std::string &expected, const std::string &actual, const std::string &detail, const std::string &hint,
-               const char *otherwise = "FAIL") {
+CheckRow check(std::string name, bool good, const std::string &expected, const std::string &actual,
+               const std::string &detail, const std::string &hint, const char *otherwise = "FAIL") {
     return {std::move(name), good ? "PASS" : otherwise, expected, actual, detail, good ? "" : hint};
 }
 
 void remember(core::EvidenceMap &map, std::string_view key) {
-    if (map.add(key, 0, 1) != core::EvidenceMap::Added::ok)
-        throw std::bad_alloc();
+    if (map.add(key, 0, 1) != core::EvidenceMap::Added::ok) throw std::bad_alloc();
 }
 
 // Of the run: each row that had no key exactly once in the change log or in the review queue.
 CheckRow check_accounted(const RunRecord &run, const ResolvedStep &step, const nlohmann::json &before) {
-    Rows rows = own_query(
-        "WITH logged AS (SELECT u.key FROM tenantmig.change_log l CROSS JOIN LATERAL unnest(l.keys) u(key) "
-        "                WHERE l.run_id = $1 AND l.step = $2 AND l.kind = 'backfill'), "
-        "queued AS (SELECT r.key FROM tenantmig.review_rows r WHERE r.migration_id = $3 AND r.step = $2 AND r.run_id <= $1 AND NOT r.withdrawn "
-        "           AND (r.run_id = $1 OR r.state <> 'resolved' OR r.decided_at > $4::timestamptz)), "
-        "both_of AS (SELECT key FROM logged UNION ALL SELECT key FROM queued) "
-        "SELECT (SELECT count(*) FROM logged), (SELECT count(*) FROM queued), (SELECT count(*) FROM (SELECT key FROM both_of GROUP BY key HAVING count(*) > 1) d)",
-        {bigint_value(run.id), int_value(step.spec.number), bigint_value(run.migration_id), text_value(run.started_at)});
+    Rows rows =
+        own_query("WITH logged AS (SELECT u.key FROM tenantmig.change_log l CROSS JOIN LATERAL unnest(l.keys) u(key) "
+                  "                WHERE l.run_id = $1 AND l.step = $2 AND l.kind = 'backfill'), "
+                  "queued AS (SELECT r.key FROM tenantmig.review_rows r WHERE r.migration_id = $3 AND r.step = $2 AND "
+                  "r.run_id <= $1 AND NOT r.withdrawn "
+                  "           AND (r.run_id = $1 OR r.state <> 'resolved' OR r.decided_at > $4::timestamptz)), "
+                  "both_of AS (SELECT key FROM logged UNION ALL SELECT key FROM queued) "
+                  "SELECT (SELECT count(*) FROM logged), (SELECT count(*) FROM queued), (SELECT count(*) FROM (SELECT "
+                  "key FROM both_of GROUP BY key HAVING count(*) > 1) d)",
+                  {bigint_value(run.id), int_value(step.spec.number), bigint_value(run.migration_id),
+                   text_value(run.started_at)});
     std::int64_t logged = rows.bigint(0, 1), queued = rows.bigint(0, 2), twice = rows.bigint(0, 3);
-    std::int64_t expected = before.at("null_count").get<std::int64_t>(), skipped = before.at("skipped").get<std::int64_t>();
-    return check("accounted", logged + queued + skipped == expected && twice == 0, std::to_string(expected), std::to_string(logged + queued + skipped),
-                 fmt::format("{}: {} in the change log, {} in review, {} changed by others meanwhile, {} twice", step.label(), logged, queued, skipped, twice),
-                 "Rows are missing from log and review, or recorded twice: keep the digest, look at verify_changes(run), do not go on.");
+    std::int64_t expected = before.at("null_count").get<std::int64_t>(),
+                 skipped = before.at("skipped").get<std::int64_t>();
+    return check("accounted", logged + queued + skipped == expected && twice == 0, std::to_string(expected),
+                 std::to_string(logged + queued + skipped),
+                 fmt::format("{}: {} in the change log, {} in review, {} changed by others meanwhile, {} twice",
+                             step.label(), logged, queued, skipped, twice),
+                 "Rows are missing from log and review, or recorded twice: keep the digest, look at "
+                 "tenantmig.verify_changes(run), and do not go on.");
 }
 
-void verify_step(const RunRecord &run, const MigrationRecord &record, const ResolvedStep &step, const nlohmann::json &before, TenantDictionary &tenants,
-                 std::vector<CheckRow> &result) {
+void verify_step(const RunRecord &run, const MigrationRecord &record, const ResolvedStep &step,
+                 const nlohmann::json &before, TenantDictionary &tenants, std::vector<CheckRow> &result) {
     std::string where = step.label() + "." + tenantmig::quoted(step.target.column.name);
     core::EvidenceMap queued(false, SIZE_MAX), decided(false, SIZE_MAX);
     for_each_queued(record.id, step.spec.number, [&](const ReviewRow &review) { remember(queued, review.key); });
-    Rows decisions = own_query("SELECT u.key FROM tenantmig.change_log l CROSS JOIN LATERAL unnest(l.keys) u(key) JOIN tenantmig.run_log r ON r.id = l.run_id "
+    Rows decisions = own_query("SELECT u.key FROM tenantmig.change_log l CROSS JOIN LATERAL unnest(l.keys) u(key) JOIN "
+                               "tenantmig.run_log r ON r.id = l.run_id "
                                "WHERE r.migration_id = $1 AND l.step = $2 AND l.kind = 'review'",
                                {bigint_value(record.id), int_value(step.spec.number)});
     for (std::size_t i = 0; i < decisions.size(); i++)
         remember(decided, decisions.text_or(i, 1));
-    if (step.spec.on_orphan == core::OnOrphan::soft_delete) // such rows are recorded in the change log, under the other column
+    if (step.spec.on_orphan ==
+        core::OnOrphan::soft_delete) // such rows are recorded in the change log, under the other column
         for_each_entry(run.id, false, [&](const ChangeEntry &entry) {
             if (entry.step == step.spec.number && entry.source == "soft_delete")
                 for (const std::string &key : entry.keys)
@@ -144,25 +148,36 @@ void verify_step(const RunRecord &run, const MigrationRecord &record, const Reso
     evaluation.evaluate(verifier);
     tenants.check_known(step.target);
 
-    std::string see = fmt::format("SELECT * FROM tenantmig.review({}) lists what waits for a decision; run again for rows that came in since.", "…");
+    std::string see = fmt::format(
+        "SELECT * FROM tenantmig.review({}) lists what waits for a decision; run again for rows that came in since.",
+        core::sql_literal(record.name));
     auto nulls = [&](const char *name, std::int64_t count, std::int64_t lost) {
-        CheckRow row = check(name, count == 0, "0", std::to_string(count), fmt::format("{}: {} of them in review", where, count - lost), see, lost > 0 ? "FAIL" : "WARN");
+        CheckRow row =
+            check(name, count == 0, "0", std::to_string(count),
+                  fmt::format("{}: {} of them in review", where, count - lost), see, lost > 0 ? "FAIL" : "WARN");
         result.push_back(std::move(row));
     };
     nulls("nulls_living", verifier.null_living_, verifier.lost_living_);
     nulls("nulls_deleted", verifier.null_deleted_, verifier.lost_deleted_);
     for (std::size_t i = 0; i < step.sources.size(); i++)
-        result.push_back(check("mismatches " + step.sources[i].label, verifier.mismatches()[i] == 0, "0", std::to_string(verifier.mismatches()[i]),
-                               verifier.mismatches()[i] == 0 ? where : fmt::format("{}: for example row {}", where, verifier.example(i)),
-                               "A row's key contradicts this source. Undo at once if a run wrote it: SELECT * FROM tenantmig.rollback(run)."));
+        result.push_back(check(
+            "mismatches " + step.sources[i].label, verifier.mismatches()[i] == 0, "0",
+            std::to_string(verifier.mismatches()[i]),
+            verifier.mismatches()[i] == 0 ? where : fmt::format("{}: for example row {}", where, verifier.example(i)),
+            fmt::format("A row's key contradicts this source. Undo at once if a run wrote it: SELECT * FROM "
+                        "tenantmig.rollback({}).",
+                        run.id)));
     result.push_back(check_accounted(run, step, before));
 
     std::int64_t rows_before = before.at("row_count").get<std::int64_t>(), rows_now;
     {
         RunAs owner(step.target.table.owner, Purpose::read);
-        rows_now = run_query(fmt::format("SELECT pg_catalog.count(*) FROM {} AS t", step.target.table.target()), {}, true).bigint(0, 1);
+        rows_now =
+            run_query(fmt::format("SELECT pg_catalog.count(*) FROM {} AS t", step.target.table.target()), {}, true)
+                .bigint(0, 1);
     }
-    result.push_back(check("row_count", rows_now >= rows_before, fmt::format(">= {}", rows_before), std::to_string(rows_now), step.label(),
+    result.push_back(check("row_count", rows_now >= rows_before, fmt::format(">= {}", rows_before),
+                           std::to_string(rows_now), step.label(),
                            "Rows have gone since the run. It deletes none: find out who did."));
     std::int64_t unknown = 0;
     std::string example;
@@ -171,7 +186,8 @@ void verify_step(const RunRecord &run, const MigrationRecord &record, const Reso
             unknown += verifier.tenant_rows()[i];
             example = tenants.text(static_cast<core::TenantNo>(i));
         }
-    result.push_back(check("unknown_tenants", unknown == 0, "0", std::to_string(unknown), unknown == 0 ? where : fmt::format("{}: for example tenant {}", where, example),
+    result.push_back(check("unknown_tenants", unknown == 0, "0", std::to_string(unknown),
+                           unknown == 0 ? where : fmt::format("{}: for example tenant {}", where, example),
                            fmt::format("Rows name tenants that {} does not have.", step.target.root.label())));
 }
 } // namespace
@@ -180,15 +196,14 @@ std::vector<CheckRow> verify_migration(const MigrationRecord &record) {
     ResolvedMigration migration = resolve_migration(record);
     std::optional<RunRecord> run = latest_run(record.id, true);
     if (!run)
-        throw Error(sqlstate::prerequisite_state, fmt::format("migration \"{}\" has no completed run", record.name), "There is nothing to verify yet.",
-                    "Run it first: SELECT * FROM tenantmig.backfill(name).");
+        throw Error(sqlstate::prerequisite_state, fmt::format("migration \"{}\" has no completed run", record.name),
+                    "There is nothing to verify yet.", "Run it first: SELECT * FROM tenantmig.backfill(name).");
     std::vector<CheckRow> result;
     nlohmann::json before = nlohmann::json::parse(run->tables);
     TenantDictionary tenants(migration.steps.empty() ? KeyClass::integer : migration.steps[0].tenant_class);
     for (const ResolvedStep &step : migration.steps)
         for (const nlohmann::json &table : before)
-            if (table.at("step") == step.spec.number)
-                verify_step(*run, record, step, table, tenants, result);
+            if (table.at("step") == step.spec.number) verify_step(*run, record, step, table, tenants, result);
     std::int64_t rows = 0, entries = 0;
     std::string problem;
     for (const ChainState &chain : check_chains(run->id)) {
@@ -197,9 +212,10 @@ std::vector<CheckRow> verify_migration(const MigrationRecord &record) {
         if (chain.first_bad && problem.empty())
             problem = fmt::format("chain {} entry {}: {}", chain.chain, *chain.first_bad, chain.problem);
     }
-    result.push_back(check("chain", problem.empty(), "intact", problem.empty() ? "intact" : "broken",
-                           problem.empty() ? fmt::format("run {}: {} entries, {} rows", run->id, entries, rows) : problem,
-                           "The change log was tampered with: compare with the digest that you keep, and do not roll back from it."));
+    result.push_back(check(
+        "chain", problem.empty(), "intact", problem.empty() ? "intact" : "broken",
+        problem.empty() ? fmt::format("run {}: {} entries, {} rows", run->id, entries, rows) : problem,
+        "The change log was tampered with: compare with the digest that you keep, and do not roll back from it."));
     return result;
 }
 
