@@ -86,11 +86,12 @@ ExitStatus report(const GlobalOptions &global, const std::string &run, const std
 
 ExitStatus status(const GlobalOptions &global, const std::string &migration) {
     Connection connection = connect_checked(global);
-    std::string sql = "SELECT m.migration, r.id AS run_id, r.state, r.mode, r.started_at::pg_catalog.timestamptz(0) AS "
-                      "started_at, r.finished_at::pg_catalog.timestamptz(0) AS finished_at, r.row_total, r.row_done, "
-                      "r.assigned, r.conflicts, r.orphans, r.unknown, m.open_reviews, r.started_by, r.error "
-                      "FROM tenantmig.migrations m "
-                      "LEFT JOIN tenantmig.runs r ON r.migration OPERATOR(pg_catalog.=) m.migration";
+    std::string sql =
+        "SELECT m.migration, r.id AS run_id, r.state, r.mode, pg_catalog.date_trunc('second', r.started_at) AS "
+        "started_at, pg_catalog.date_trunc('second', r.finished_at) AS finished_at, r.row_total, r.row_done, "
+        "r.assigned, r.conflicts, r.orphans, r.unknown, m.open_reviews, r.started_by, r.error "
+        "FROM tenantmig.migrations m "
+        "LEFT JOIN tenantmig.runs r ON r.migration OPERATOR(pg_catalog.=) m.migration";
     std::vector<Cell> parameters;
     if (!migration.empty()) {
         sql += " WHERE m.migration OPERATOR(pg_catalog.=) $1";

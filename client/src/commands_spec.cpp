@@ -152,10 +152,7 @@ ExitStatus run(const GlobalOptions &global, const RunOptions &options) {
     const Result counts = opened.connection.query(sql + ")", parameters);
     print_result(counts, global.format);
     flush_output(options.dry_run ? "a dry run leaves nothing" : "the run is done and committed; see tenantmig status");
-    if (options.dry_run) {
-        messages::show_remark(fmt::format("dry run of \"{}\": nothing was changed", opened.migration));
-        return ExitStatus::done;
-    }
+    if (options.dry_run) return ExitStatus::done;
 
     const Result state = opened.connection.query(
         "SELECT r.id, r.state, r.assigned, r.row_total, m.open_reviews FROM tenantmig.migrations m "

@@ -156,9 +156,10 @@ Result Connection::query(const std::string &sql, const std::vector<Cell> &parame
                 }
                 if (PQconsumeInput(connection) == 0) break;
             }
-            PGresult *next = PQgetResult(connection);
-            if (next == nullptr) break;
-            last.reset(next);
+            ResultHandle next(PQgetResult(connection));
+            if (!next) break;
+            // the first error is the reason; what follows it says only that the connection is gone
+            if (!last || PQresultStatus(last.get()) != PGRES_FATAL_ERROR) last = std::move(next);
         }
     }
     messages::end_progress();

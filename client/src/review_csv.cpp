@@ -71,7 +71,8 @@ Result review_sheet(const Result &reviews) {
                      {"note"}};
     for (const auto &row : reviews.rows) {
         const std::string list = row[candidates].value_or("[]");
-        sheet.rows.push_back({row[id], row[relation], row[row_key], row[kind], candidates_text(list),
+        const std::string words = candidates_text(list);
+        sheet.rows.push_back({row[id], row[relation], row[row_key], row[kind], words.empty() ? Cell() : Cell(words),
                               std::to_string(evidence_rows(list)), std::nullopt, std::nullopt, std::nullopt});
     }
     return sheet;
