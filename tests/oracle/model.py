@@ -98,23 +98,28 @@ class Model:
                          f"WHERE {self.at('t', target, source.type_column)} = {literal(word)} AND {tenant} IS NOT NULL{where('p', pool)} {tail}")
         return " UNION ALL ".join(parts)
 
-    def resolve(self, step):
-        """The outcome of each row without a key, as table r."""
+    def resolve(self, step, with_key=False):
+        """The outcome of each row without a key (or of those with one), as table r, and the candidates that count, as table asked."""
         target, case = step.table, self.case
         key = self.at("t", target, step.column)
         number = family(target.type_of(step.column)) == "int"
         labels = ", ".join(f"({i}, {literal(s.label)})" for i, s in enumerate(step.sources))
         majority = "true" if step.on_conflict == "majority" else "false"
         sources = " UNION ALL ".join(f"({self.evidence(step, i, s)})" for i, s in enumerate(step.sources))
-        only_first = "AND src = first_src" if step.evidence == "first" else ""
+        only_first = "src = first_src" if step.evidence == "first" else "true"
         soft = self.at("t", target, step.soft_delete) + " IS NOT NULL" if step.soft_delete else "false"
         self.cursor.execute(f"""
-            DROP TABLE IF EXISTS r; CREATE TEMP TABLE r AS
+            DROP TABLE IF EXISTS todo, asked, r;
+            CREATE TEMP TABLE todo AS
+            SELECT t.rid, {soft} AS deleted FROM m{self.number(target)} t
+            WHERE {key} IS {'NOT ' if with_key else ''}NULL{condition('t', step.where, lambda name: self.column(target, name))};
+            ANALYZE todo;
+            CREATE TEMP TABLE asked AS
+            SELECT rid, src, tenant, n FROM (SELECT e.*, min(src) OVER (PARTITION BY rid) AS first_src FROM ({sources}) e
+                                             WHERE rid IN (SELECT rid FROM todo)) evidence WHERE {only_first};
+            ANALYZE asked;
+            CREATE TEMP TABLE r AS
             WITH labels (src, label) AS (VALUES {labels}),
-            todo AS (SELECT t.rid, {soft} AS deleted FROM m{self.number(target)} t
-                     WHERE {key} IS NULL{condition('t', step.where, lambda name: self.column(target, name))}),
-            evidence AS (SELECT e.*, min(src) OVER (PARTITION BY rid) AS first_src FROM ({sources}) e WHERE rid IN (SELECT rid FROM todo)),
-            asked AS (SELECT rid, src, tenant, n FROM evidence WHERE true {only_first}),
             by_tenant AS (SELECT rid, tenant, sum(n) AS n, min(src) AS src FROM asked GROUP BY rid, tenant),
             ranked AS (SELECT *, rank() OVER (PARTITION BY rid ORDER BY n DESC) AS place, count(*) OVER (PARTITION BY rid) AS tenants FROM by_tenant),
             winners AS (SELECT *, count(*) OVER (PARTITION BY rid) AS ties FROM ranked WHERE place = 1),
@@ -130,6 +135,28 @@ class Model:
                         THEN 'unknown_tenant' ELSE 'assigned' END AS outcome
             FROM todo LEFT JOIN chosen USING (rid) LEFT JOIN labels USING (src) LEFT JOIN listed USING (rid) LEFT JOIN named USING (rid);
             ANALYZE r""")
+
+    def contradictions(self, decided):
+        """What verify must find in the tables as they are: sorted (check, count) of rows whose key contradicts a source, and of rows whose key
+        the tenant root does not have. Under majority a row contradicts only if another tenant wins. `decided`: {(table number, key)} that
+        a person gave a tenant."""
+        self.load()
+        found = []
+        for step in self.case.steps:
+            self.resolve(step, with_key=True)
+            m, key = self.number(step.table), self.at("t", step.table, step.column)
+            majority = "r.outcome = 'assigned' AND r.tenant <> " + key + "::text" if step.on_conflict == "majority" else "true"
+            keys = ", ".join(f"t.c{self.column(step.table, name)}::text" for name in step.table.key)
+            self.cursor.execute(f"SELECT DISTINCT asked.src, asked.rid, {keys} FROM asked JOIN m{m} t USING (rid) JOIN r USING (rid) "
+                                f"WHERE asked.tenant <> {key}::text AND {majority}")
+            counts = [0] * len(step.sources)
+            for src, _, *row_key in self.cursor.fetchall():
+                counts[src] += (m, self.key_text(step.table, row_key)) not in decided
+            found += [("mismatches " + source.label, count) for source, count in zip(step.sources, counts)]
+            self.cursor.execute(f"SELECT count(*) FROM todo JOIN m{m} t USING (rid) WHERE NOT EXISTS (SELECT FROM m{self.number(self.case.root)} k "
+                                f"WHERE {self.at('k', self.case.root, self.case.root_key)}::text = {key}::text)")
+            found.append(("unknown_tenants", self.cursor.fetchone()[0]))
+        return sorted(found)
 
     def key_text(self, table, values):
         return compact({name: int(v) if family(table.type_of(name)) == "int" else v for name, v in zip(table.key, values)})

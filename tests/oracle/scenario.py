@@ -150,7 +150,10 @@ class Scenario:
 
     def verify(self, run):
         self.phase = "verify"
-        compare.check_statuses("verify", self.call("SELECT * FROM tenantmig.verify(%s)", (self.name,)))
+        steps = {self.database.relation(s.table): compare.number(self.case, s.table) for s in self.case.steps}
+        decided = {(steps[relation], compact(row_key)) for relation, row_key in self.database.rows(
+            "SELECT relation, row_key FROM tenantmig.changes WHERE source = 'review'")}
+        compare.check_verify("verify", self.call("SELECT * FROM tenantmig.verify(%s)", (self.name,)), self.model.contradictions(decided))
         digest = self.call("SELECT tenantmig.digest(%s)", (run,))[0][0]
         compare.check_statuses("verify_changes", self.call("SELECT * FROM tenantmig.verify_changes(%s, %s)", (run, digest)))
         json.loads(self.call("SELECT tenantmig.report(%s, 'json')", (run,))[0][0])
@@ -232,7 +235,7 @@ class Scenario:
                 row[column] = old
                 restored[relation] = restored.get(relation, 0) + 1
             else:
-                skipped[relation, key, column] = (row[column] if row else None, "changed since" if row else "row is gone")
+                skipped[relation, key, column] = (row[column] if row else None, "value changed since" if row else "row is gone")
         script = self.rng.random() < 0.25
         if script:
             self.phase = "undo_script"
