@@ -26,6 +26,16 @@ CREATE VIEW tenantmig.migrations AS
          m.created_at, m.spec
   FROM tenantmig.migration m;
 COMMENT ON VIEW tenantmig.migrations IS 'the catalogue: each migration with its owner, last run and open reviews';
+COMMENT ON COLUMN tenantmig.migrations.id IS 'number of the migration';
+COMMENT ON COLUMN tenantmig.migrations.migration IS 'its name';
+COMMENT ON COLUMN tenantmig.migrations.owner IS 'the role that created it; it is run by those with this role''s privileges';
+COMMENT ON COLUMN tenantmig.migrations.description IS 'as in the spec';
+COMMENT ON COLUMN tenantmig.migrations.version IS 'as in the spec: the team''s own numbering';
+COMMENT ON COLUMN tenantmig.migrations.steps IS 'number of steps';
+COMMENT ON COLUMN tenantmig.migrations.last_run IS 'state of the newest run, NULL if there was none';
+COMMENT ON COLUMN tenantmig.migrations.open_reviews IS 'rows that wait for a decision';
+COMMENT ON COLUMN tenantmig.migrations.created_at IS 'when it was created';
+COMMENT ON COLUMN tenantmig.migrations.spec IS 'the spec as it was given';
 
 CREATE VIEW tenantmig.steps AS
   SELECT m.name AS migration, s.ordinality::integer AS step, k.kind, s.value -> k.kind ->> 'table' AS relation, s.value -> k.kind ->> 'column' AS column_name,
@@ -34,3 +44,9 @@ CREATE VIEW tenantmig.steps AS
   CROSS JOIN LATERAL jsonb_array_elements(m.spec -> 'steps') WITH ORDINALITY s
   CROSS JOIN LATERAL (SELECT jsonb_object_keys(s.value) AS kind LIMIT 1) k;
 COMMENT ON VIEW tenantmig.steps IS 'the steps of each migration, in the order of the spec, with the state of the last run';
+COMMENT ON COLUMN tenantmig.steps.migration IS 'name of the migration';
+COMMENT ON COLUMN tenantmig.steps.step IS 'position in the spec, from 1';
+COMMENT ON COLUMN tenantmig.steps.kind IS 'kind of the step';
+COMMENT ON COLUMN tenantmig.steps.relation IS 'table, as the spec writes it';
+COMMENT ON COLUMN tenantmig.steps.column_name IS 'column that the step is about';
+COMMENT ON COLUMN tenantmig.steps.state IS 'state of the newest run, planned if there was none';

@@ -49,8 +49,34 @@ CREATE VIEW tenantmig.runs AS
          r.workers, r.started_by, r.error, r.plan_hash, r.counts
   FROM tenantmig.run_log r JOIN tenantmig.migration m ON m.id = r.migration_id;
 COMMENT ON VIEW tenantmig.runs IS 'runs and their counts of rows; counts: by relation, outcome and source';
+COMMENT ON COLUMN tenantmig.runs.id IS 'number of the run: what rollback, digest, verify_changes, undo_script and report take';
+COMMENT ON COLUMN tenantmig.runs.migration IS 'name of the migration';
+COMMENT ON COLUMN tenantmig.runs.state IS 'planned, running, paused, failed, completed, rolled_back or cancelled';
+COMMENT ON COLUMN tenantmig.runs.mode IS 'transaction or online';
+COMMENT ON COLUMN tenantmig.runs.started_at IS 'begin';
+COMMENT ON COLUMN tenantmig.runs.finished_at IS 'end';
+COMMENT ON COLUMN tenantmig.runs.row_total IS 'rows without a tenant key at the start';
+COMMENT ON COLUMN tenantmig.runs.row_done IS 'rows that were decided';
+COMMENT ON COLUMN tenantmig.runs.assigned IS 'rows that got a tenant key';
+COMMENT ON COLUMN tenantmig.runs.conflicts IS 'rows whose candidates differ';
+COMMENT ON COLUMN tenantmig.runs.orphans IS 'rows without a candidate';
+COMMENT ON COLUMN tenantmig.runs.unknown IS 'rows whose candidate is not in the tenant root';
+COMMENT ON COLUMN tenantmig.runs.workers IS 'processes that wrote';
+COMMENT ON COLUMN tenantmig.runs.started_by IS 'role that started it';
+COMMENT ON COLUMN tenantmig.runs.error IS 'why it failed';
+COMMENT ON COLUMN tenantmig.runs.plan_hash IS 'hash of the plan that it carried out';
+COMMENT ON COLUMN tenantmig.runs.counts IS '[{relation, outcome, source, row_count, deleted_count}]';
 
 CREATE VIEW tenantmig.batches AS
   SELECT b.run_id, m.name AS migration, b.batch, b.step, b.kind, b.relation, b.row_count, b.started_at, b.finished_at
   FROM tenantmig.batch_log b JOIN tenantmig.run_log r ON r.id = b.run_id JOIN tenantmig.migration m ON m.id = r.migration_id;
 COMMENT ON VIEW tenantmig.batches IS 'batches of runs: what was written when';
+COMMENT ON COLUMN tenantmig.batches.run_id IS 'run';
+COMMENT ON COLUMN tenantmig.batches.migration IS 'name of the migration';
+COMMENT ON COLUMN tenantmig.batches.batch IS 'number within the run, from 1';
+COMMENT ON COLUMN tenantmig.batches.step IS 'position of the step in the spec';
+COMMENT ON COLUMN tenantmig.batches.kind IS 'backfill, review (a decision) or rollback';
+COMMENT ON COLUMN tenantmig.batches.relation IS 'table';
+COMMENT ON COLUMN tenantmig.batches.row_count IS 'rows written';
+COMMENT ON COLUMN tenantmig.batches.started_at IS 'begin';
+COMMENT ON COLUMN tenantmig.batches.finished_at IS 'end';

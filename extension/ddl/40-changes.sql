@@ -15,6 +15,15 @@ CREATE VIEW tenantmig.changes AS
   FROM tenantmig.change_log l
   CROSS JOIN LATERAL tenantmig.unpack(l.key_columns, l.key_types, l.keys, l.old_values, l.new_values) u;
 COMMENT ON VIEW tenantmig.changes IS 'the change log, one row per change; source: the evidence, or soft_delete, assign, review, rollback';
+COMMENT ON COLUMN tenantmig.changes.run_id IS 'run';
+COMMENT ON COLUMN tenantmig.changes.batch IS 'batch of the run';
+COMMENT ON COLUMN tenantmig.changes.relation IS 'table';
+COMMENT ON COLUMN tenantmig.changes.row_key IS 'key of the row, {column: value}';
+COMMENT ON COLUMN tenantmig.changes.column_name IS 'column that was written';
+COMMENT ON COLUMN tenantmig.changes.old_value IS 'value before, as text';
+COMMENT ON COLUMN tenantmig.changes.new_value IS 'value after, as text';
+COMMENT ON COLUMN tenantmig.changes.source IS 'the source whose evidence decided, or assign, soft_delete, review, rollback';
+COMMENT ON COLUMN tenantmig.changes.changed_at IS 'when the entry was written';
 
 CREATE FUNCTION tenantmig.digest(run bigint) RETURNS text
   LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'tenantmig_digest';

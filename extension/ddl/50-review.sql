@@ -6,6 +6,24 @@ CREATE VIEW tenantmig.review_rows AS
   CROSS JOIN LATERAL unnest(b.keys, b.candidates) WITH ORDINALITY u (key, candidates, position)
   LEFT JOIN tenantmig.review_decision d ON d.id = b.first_id + u.position - 1;
 COMMENT ON VIEW tenantmig.review_rows IS 'the review queue unpacked, with its decisions; tenantmig.review() shows it to people';
+COMMENT ON COLUMN tenantmig.review_rows.id IS 'number of the review: what resolve and dismiss take';
+COMMENT ON COLUMN tenantmig.review_rows.migration_id IS 'migration';
+COMMENT ON COLUMN tenantmig.review_rows.run_id IS 'run that queued it';
+COMMENT ON COLUMN tenantmig.review_rows.step IS 'position of the step in the spec';
+COMMENT ON COLUMN tenantmig.review_rows.schema_name IS 'schema of the table';
+COMMENT ON COLUMN tenantmig.review_rows.table_name IS 'table';
+COMMENT ON COLUMN tenantmig.review_rows.column_name IS 'tenant key';
+COMMENT ON COLUMN tenantmig.review_rows.key_columns IS 'columns of the row''s key';
+COMMENT ON COLUMN tenantmig.review_rows.key_types IS 'their types';
+COMMENT ON COLUMN tenantmig.review_rows.key IS 'the row''s key in packed form; tenantmig.row_key(key_columns, key_types, key) unpacks it';
+COMMENT ON COLUMN tenantmig.review_rows.class IS 'conflict, orphan or unknown_tenant';
+COMMENT ON COLUMN tenantmig.review_rows.candidates IS '[{tenant, source, count}] as text, NULL for orphans';
+COMMENT ON COLUMN tenantmig.review_rows.state IS 'open, resolved or dismissed';
+COMMENT ON COLUMN tenantmig.review_rows.withdrawn IS 'dismissed by tenantmig itself: its run was rolled back, or newer evidence replaced it';
+COMMENT ON COLUMN tenantmig.review_rows.tenant IS 'the tenant that was decided on';
+COMMENT ON COLUMN tenantmig.review_rows.decided_by IS 'who decided';
+COMMENT ON COLUMN tenantmig.review_rows.decided_at IS 'when';
+COMMENT ON COLUMN tenantmig.review_rows.note IS 'why';
 
 CREATE FUNCTION tenantmig.review(name text, include_closed boolean DEFAULT false,
   OUT id bigint, OUT run_id bigint, OUT relation text, OUT row_key jsonb, OUT class text, OUT candidates jsonb, OUT state text, OUT decided_by text,

@@ -15,6 +15,14 @@ CREATE VIEW tenantmig.undo_skipped AS
          s.column_name, s.wrote, s.found, s.reason, s.skipped_at
   FROM tenantmig.undo_skip s;
 COMMENT ON VIEW tenantmig.undo_skipped IS 'rows that a rollback left alone, what the run wrote there and what stands there now';
+COMMENT ON COLUMN tenantmig.undo_skipped.run_id IS 'run that was rolled back';
+COMMENT ON COLUMN tenantmig.undo_skipped.relation IS 'table';
+COMMENT ON COLUMN tenantmig.undo_skipped.row_key IS 'key of the row, {column: value}';
+COMMENT ON COLUMN tenantmig.undo_skipped.column_name IS 'column';
+COMMENT ON COLUMN tenantmig.undo_skipped.wrote IS 'value that the run wrote';
+COMMENT ON COLUMN tenantmig.undo_skipped.found IS 'value that stood there instead';
+COMMENT ON COLUMN tenantmig.undo_skipped.reason IS 'value changed since, row is gone, or update suppressed by a trigger, rule or policy';
+COMMENT ON COLUMN tenantmig.undo_skipped.skipped_at IS 'when the rollback left it alone';
 
 CREATE FUNCTION tenantmig.report(run bigint, format text DEFAULT 'markdown') RETURNS text
   LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'tenantmig_report';
