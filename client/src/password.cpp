@@ -14,12 +14,12 @@ std::optional<std::string> ask_password(const std::string &user) {
     termios before{};
     if (!terminal || tcgetattr(fileno(terminal.get()), &before) != 0) return std::nullopt;
 
-    fmt::print(terminal.get(), "Password for user {}: ", printable(user));
-    std::fflush(terminal.get());
     interrupt::restore_at_exit(fileno(terminal.get()), &before);
     termios silent = before;
     silent.c_lflag &= ~static_cast<tcflag_t>(ECHO);
-    tcsetattr(fileno(terminal.get()), TCSAFLUSH, &silent);
+    tcsetattr(fileno(terminal.get()), TCSAFLUSH, &silent); // before the prompt: whoever answers it quickly is heard
+    fmt::print(terminal.get(), "Password for user {}: ", printable(user));
+    std::fflush(terminal.get());
 
     std::string password;
     for (int c = std::fgetc(terminal.get()); c != EOF && c != '\n'; c = std::fgetc(terminal.get()))

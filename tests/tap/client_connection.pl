@@ -47,6 +47,17 @@ client_fails('password needed, none there', ['status', '-U', 'carol', '-w'], 2, 
   local $ENV{PGPASSWORD} = 'wrong';
   client_fails('wrong password', ['status', '-U', 'carol'], 2, qr/^error: .*password authentication failed for user "carol"/);
 }
+SKIP: {
+  skip 'no program "script" that gives us a terminal', 3 if !-x '/usr/bin/script';
+  my ($in, $shown) = ('', '');
+  my $terminal = IPC::Run::start(['script', '-qec', 'tenantmig status -U carol', '/dev/null'], '<', \$in, '>', \$shown, '2>', '/dev/null', IPC::Run::timeout(60));
+  $terminal->pump until $shown =~ /Password for user carol: /;
+  $in .= "sesame\n";
+  $terminal->finish;
+  is($terminal->full_result >> 8, 0, 'password asked for on the terminal');
+  like($shown, qr/\(0 rows\)/, 'password accepted');
+  unlike($shown, qr/sesame/, 'password not shown');
+}
 write_text("$home/.pgpass", "*:*:*:carol:sesame\n");
 chmod 0600, "$home/.pgpass";
 client_ok('password file', ['status', '-U', 'carol'], 0, qr/\(0 rows\)/);
