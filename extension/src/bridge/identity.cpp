@@ -37,6 +37,21 @@ RunAs::~RunAs() {
     AtEOXact_GUC(false, guc_level_);
 }
 
+LockTimeout::LockTimeout() : guc_level_(NewGUCNestLevel()) {
+    try {
+        pg_call([] {
+            if (::LockTimeout == 0) set_local("lock_timeout", "10s");
+        });
+    } catch (...) {
+        AtEOXact_GUC(false, guc_level_);
+        throw;
+    }
+}
+
+LockTimeout::~LockTimeout() {
+    AtEOXact_GUC(false, guc_level_);
+}
+
 Oid extension_owner() {
     return pg_call([] {
         Relation rel = table_open(ExtensionRelationId, AccessShareLock);

@@ -27,6 +27,18 @@ private:
     int saved_context_, guc_level_;
 };
 
+// While it lives, waiting for a lock ends after ten seconds, unless the session has a lock_timeout of its own.
+class LockTimeout {
+public:
+    LockTimeout();
+    ~LockTimeout();
+    LockTimeout(const LockTimeout &) = delete;
+    LockTimeout &operator=(const LockTimeout &) = delete;
+
+private:
+    int guc_level_;
+};
+
 // For tenantmig's own tables: the owner of the extension. No user code can run there.
 Oid extension_owner();
 

@@ -4,8 +4,8 @@
 
 namespace tenantmig {
 
-// Looks up a type's input function once. Errors of the function (22P02 …) pass through. Its state lies in the memory context that was current
-// when it was made.
+// Looks up a type's input function once. Errors of the function (22P02 …) pass through. Its state lies in the memory
+// context that was current when it was made.
 class TextInput {
 public:
     TextInput(Oid type, std::int32_t typmod);

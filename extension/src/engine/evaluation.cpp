@@ -29,7 +29,7 @@ std::string condition_sql(const std::string &alias, const std::vector<ResolvedCo
         if (!condition.values.empty()) {
             values.push_back(text_array_value(std::span<const std::string>(condition.values)));
             part = fmt::format("{} {} ANY (${}::{}[])", name, equality_operator(column.type), values.size(),
-                               type_label(column.type));
+                               column.type_name);
         }
         if (condition.or_null) part += fmt::format("{}{} IS NULL", part.empty() ? "" : " OR ", name);
         sql += fmt::format(" AND ({})", part);

@@ -47,13 +47,15 @@ struct RowWriter::Implementation {
     bool over_null, watch;
     std::vector<ElementType> key_types;
     ElementType value_type;
-    std::string sql, observing_sql;
+    std::string sql, observing_sql, left_sql;
     std::vector<Oid> parameter_types;
     std::vector<std::string> observed_columns;
     std::unique_ptr<Statement> statement;
 
     std::uint64_t run(Statement &prepared, const WriteBatch &batch, std::size_t from, std::size_t count,
                       std::vector<bool> &written, std::vector<std::string> *changed);
+    std::vector<Value> parameters(const WriteBatch &batch, std::size_t from, std::size_t count);
+    void refuse_suppressed(const WriteBatch &batch, const std::vector<bool> &written);
     std::unique_ptr<RunAs> identity() const {
         return writer == GetUserId() ? nullptr : std::make_unique<RunAs>(writer, Purpose::write);
     }
@@ -124,6 +126,10 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
     self.observing_sql = fmt::format("{}, {} AS o WHERE {}{}{}{}", set, table.target(), match, before, returning,
                                      compared.empty() ? "" : ", " + compared);
     // who may not read all columns (a decision by somebody with rights on a few) is not asked to
+    if (over_null)
+        self.left_sql = fmt::format(
+            "SELECT pg_catalog.count(*) FROM {} AS t, ROWS FROM ({}) WITH ORDINALITY AS u({}position) WHERE {}",
+            table.target(), arrays, names, match);
     self.watch = pg_call([oid = table.oid, writer] {
         Relation rel = relation_open(oid, AccessShareLock);
         bool result = rel->trigdesc && rel->trigdesc->trig_update_before_row &&
@@ -135,14 +141,19 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
 
 RowWriter::~RowWriter() = default;
 
-std::uint64_t RowWriter::Implementation::run(Statement &prepared, const WriteBatch &batch, std::size_t from,
-                                             std::size_t count, std::vector<bool> &written,
-                                             std::vector<std::string> *changed) {
+std::vector<Value> RowWriter::Implementation::parameters(const WriteBatch &batch, std::size_t from, std::size_t count) {
     std::vector<Value> values;
     for (std::size_t i = 0; i < key_types.size(); i++)
         values.push_back(array_value(key_types[i], batch.keys[i], nullptr, from, count));
     values.push_back(array_value(value_type, batch.new_values, batch.new_nulls.get(), from, count));
     if (!over_null) values.push_back(array_value(value_type, batch.expected, batch.expected_nulls.get(), from, count));
+    return values;
+}
+
+std::uint64_t RowWriter::Implementation::run(Statement &prepared, const WriteBatch &batch, std::size_t from,
+                                             std::size_t count, std::vector<bool> &written,
+                                             std::vector<std::string> *changed) {
+    std::vector<Value> values = parameters(batch, from, count);
     std::uint64_t rows = 0;
     bool overridden = false;
     auto on_row = [&](TupleTableSlot *slot) {
@@ -177,6 +188,28 @@ std::uint64_t RowWriter::Implementation::run(Statement &prepared, const WriteBat
     return rows;
 }
 
+// A row that was not written is gone, or was filled by somebody else. If it is there and still NULL, a trigger held the
+// write back.
+void RowWriter::Implementation::refuse_suppressed(const WriteBatch &batch, const std::vector<bool> &written) {
+    WriteBatch left;
+    left.keys.resize(key_types.size());
+    for (std::size_t i = 0; i < written.size(); i++) {
+        if (written[i]) continue;
+        for (std::size_t k = 0; k < key_types.size(); k++)
+            left.keys[k].push_back(batch.keys[k][i]);
+        left.new_values.push_back(batch.new_values[i]);
+    }
+    std::vector<Value> values = parameters(left, 0, left.size());
+    std::unique_ptr<RunAs> reader = writer == GetUserId() ? nullptr : std::make_unique<RunAs>(writer, Purpose::read);
+    std::int64_t rows = run_query(left_sql, values).bigint(0, 1);
+    if (rows > 0)
+        throw Error(
+            sqlstate::value_overridden,
+            fmt::format("a trigger on {} held back the write of {} rows", table.label(), rows),
+            fmt::format("They are there, and \"{}\" is still NULL.", column.name),
+            fmt::format("Disable the trigger for the migration, or let it pass changes of \"{}\".", column.name));
+}
+
 std::uint64_t RowWriter::write(const WriteBatch &batch, std::vector<bool> &written) {
     Implementation &self = *implementation_;
     written.assign(batch.size(), false);
@@ -196,6 +229,7 @@ std::uint64_t RowWriter::write(const WriteBatch &batch, std::vector<bool> &writt
         }
         rows += self.run(*self.statement, batch, from, batch.size() - from, written, nullptr);
     }
+    if (self.over_null && rows < batch.size()) self.refuse_suppressed(batch, written);
     return rows;
 }
 

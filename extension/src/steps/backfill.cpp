@@ -479,7 +479,8 @@ std::vector<OutcomeCount> run_steps(const MigrationRecord &record, const Resolve
 }
 } // namespace
 
-std::vector<OutcomeCount> run_backfill(const MigrationRecord &record, const BackfillOptions &options) {
+namespace {
+std::vector<OutcomeCount> run_locked(const MigrationRecord &record, const BackfillOptions &options) {
     require_owner(record);
     lock_migration(record);
     ResolvedMigration migration = resolve_migration(record);
@@ -512,6 +513,21 @@ std::vector<OutcomeCount> run_backfill(const MigrationRecord &record, const Back
         total += count.outcome == "assigned" || count.source == "soft_delete" ? count.rows : 0;
     notice(fmt::format("dry run: {} of {} rows to write were written and undone; nothing was changed", written, total));
     return counts;
+}
+
+} // namespace
+
+std::vector<OutcomeCount> run_backfill(const MigrationRecord &record, const BackfillOptions &options) {
+    LockTimeout timeout;
+    try {
+        return run_locked(record, options);
+    } catch (const PgError &error) {
+        if (error.data()->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && !error.data()->hint)
+            error.data()->hint =
+                const_cast<char *>("Another session holds a row or table that the run needs; nothing was changed. "
+                                   "Run again, or set lock_timeout to wait longer.");
+        throw;
+    }
 }
 
 } // namespace tenantmig

@@ -24,12 +24,28 @@ MigrationRecord create_migration(const std::string &document) {
     return insert_migration(spec.migration, spec.description, spec.version, document, resolved.identity);
 }
 
+namespace {
+// An argument that names something: its errors name the argument where those of a spec name the path in the document.
+template <typename Resolve> auto resolve_argument(const std::string &argument, Resolve resolve) {
+    try {
+        return resolve();
+    } catch (const Error &error) {
+        std::string message = error.message();
+        if (const std::string path = fmt::format("spec: {}: ", argument); message.starts_with(path))
+            message.erase(0, path.size());
+        throw Error(error.state(), fmt::format("argument \"{}\": {}", argument, message), error.detail(), error.hint());
+    }
+}
+} // namespace
+
 std::string spec_of(const TableBackfill &arguments) {
     NameBook names;
-    Table table = names.table(arguments.relation, "relation");
-    Column column = names.column(table, arguments.column, "column_name");
+    Table table = resolve_argument("relation", [&] { return names.table(arguments.relation, "relation"); });
+    Column column =
+        resolve_argument("column_name", [&] { return names.column(table, arguments.column, "column_name"); });
     std::optional<Table> root;
-    if (arguments.tenants) root = names.table(*arguments.tenants, "tenants");
+    if (arguments.tenants)
+        root = resolve_argument("tenants", [&] { return names.table(*arguments.tenants, "tenants"); });
     if (!has_privileges_of(table.owner))
         throw Error(sqlstate::insufficient_privilege, fmt::format("must be owner of table {}", table.label()),
                     fmt::format("It belongs to {}.", role_name(table.owner)), "Run as a member of the owner's role.");
@@ -38,7 +54,7 @@ std::string spec_of(const TableBackfill &arguments) {
     Oid oid = table.oid;
     bool visible = pg_call([oid] { return RelationIsVisible(oid); });
     nlohmann::json step = {{"table", table.sql()},
-                           {"column", column.name},
+                           {"column", quoted(column.name)}, // as SQL writes it, like every name in a spec
                            {"evidence", arguments.evidence},
                            {"on_conflict", arguments.on_conflict}};
     if (arguments.assign_orphans_to) {
