@@ -54,7 +54,7 @@ std::string spec_of(const TableBackfill &arguments) {
     Oid oid = table.oid;
     bool visible = pg_call([oid] { return RelationIsVisible(oid); });
     nlohmann::json step = {{"table", table.sql()},
-                           {"column", quoted(column.name)}, // as SQL writes it, like every name in a spec
+                           {"column", tenantmig::quoted(column.name)}, // as SQL writes it, like every name in a spec
                            {"evidence", arguments.evidence},
                            {"on_conflict", arguments.on_conflict}};
     if (arguments.assign_orphans_to) {
