@@ -75,7 +75,9 @@ std::int64_t line_of(const json &item, std::size_t position) {
 
 void apply(const MigrationRecord &migration, const Decision &decision, ImportCounts &counts) {
     if (get_review(decision.id).migration != migration.id)
-        invalid(fmt::format("review {} does not belong to migration {}", decision.id, core::excerpt(migration.name)));
+        throw Error(sqlstate::decision_invalid,
+                    fmt::format("review {} does not belong to migration {}", decision.id, core::excerpt(migration.name)),
+                    {}, "SELECT * FROM tenantmig.review(name) lists those that do.");
     if (decision.verb == "resolve") {
         resolve_review(decision.id, decision.tenant, decision.note);
         counts.resolved++;
@@ -98,6 +100,8 @@ void apply(const MigrationRecord &migration, const Decision &decision, ImportCou
 ImportCounts import_decisions(const std::string &name, const std::string &text) {
     MigrationRecord migration = get_migration(name);
     json list = json::parse(text, nullptr, false);
+    if (list.is_discarded())
+        invalid("the decisions can't be read", "A number in them is out of range.");
     if (!list.is_array())
         invalid("the decisions are not a list", found(list));
     ImportCounts counts;
@@ -108,7 +112,9 @@ ImportCounts import_decisions(const std::string &name, const std::string &text) 
             MemoryScope scope;
             Decision decision = read_decision(list[i]);
             if (auto [first, is_new] = lines.emplace(decision.id, line); !is_new)
-                invalid(fmt::format("review {} stands in line {} already", decision.id, first->second));
+                throw Error(sqlstate::decision_invalid,
+                            fmt::format("review {} stands in line {} already", decision.id, first->second), {},
+                            "Keep one of the two lines.");
             apply(migration, decision, counts);
         } catch (const PgError &error) {
             rethrow_with_line(line, error);
