@@ -132,7 +132,7 @@ class Tables:
             table.key, table.key_kind = [column(words[0])], style
             return table.key[0]
         if style == "pk+ref":
-            table.key, ref = [column(words[0])], column("code", not_null=False)
+            table.key, ref = [column(words[0])], column("code", not_null=self.chance(0.5))  # the primary key is the row key all the same
             table.unique = [ref]
             return ref
         # Two columns: the first alone is not unique, the second makes the pair so.
@@ -146,7 +146,7 @@ class Tables:
         if style == "pk2" and self.chance(0.15) and table.type_of(first) != "numeric":
             table.partition = ("list", first)
             return None
-        ref = column("number", not_null=False)
+        ref = column("number", not_null=table.key_kind == "pk" and self.chance(0.5))
         table.unique = [ref]
         return ref
 
