@@ -1,0 +1,185 @@
+"""docs/reference.md, made from the catalogue: signatures, COMMENTs, and who may call what once grant_access has been called.
+
+Only what SQL has no COMMENT for stands here: the order of the page, and the columns of results. An object that is not in the
+order, or a column without an explanation, is a failure, so that the page stays whole.
+"""
+import difflib
+import json
+import os
+import re
+import subprocess
+
+PAGE = "docs/reference.md"
+
+SECTIONS = [
+    ("Migrations", "A migration is stored once and then called by its name. The spec is described in [spec.md](spec.md).",
+     ["create_migration", "check_migration", "drop_migration"]),
+    ("Before a run", "All of these read only. See [backfill.md](backfill.md).", ["plan", "plan_hash", "preflight"]),
+    ("A run", "See [backfill.md](backfill.md) and [verify.md](verify.md).", ["backfill", "verify", "report"]),
+    ("Review", "See [review.md](review.md).", ["review", "resolve", "dismiss", "import_reviews"]),
+    ("Change log and undo", "See [changelog.md](changelog.md).",
+     ["digest", "verify_changes", "rollback", "undo_script", "unpack", "row_key"]),
+    ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
+]
+VIEWS = ["migrations", "steps", "runs", "batches", "changes", "review_rows", "undo_skipped"]
+
+CHECK = {"check_name": "the check; several lines have the same name where there are several steps", "status": "`PASS`, `WARN` or `FAIL`",
+         "expected": "what was asked for", "actual": "what was found", "detail": "of what, and how many", "hint": "what to do; NULL for `PASS`"}
+COUNT = {"relation": "table", "outcome": "`assigned`, `conflict`, `orphan`, `unknown_tenant`, or `skipped`: filled or deleted by somebody else meanwhile",
+         "source": "the source whose evidence decided; for conflicts all that answered; or the rule, `assign` or `soft_delete`",
+         "row_count": "rows", "deleted_count": "how many of them are soft-deleted already"}
+DECISION = {"relation": "table", "row_key": "key of the row, `{column: value}`", "class": "`conflict`, `orphan` or `unknown_tenant`",
+            "state": "`resolved` or `dismissed`", "tenant": "the tenant that was written", "decided_by": "who"}
+COLUMNS = {
+    "check_migration": {"step": "position in the spec, from 1; the lines stand in the order of execution", "kind": "kind of the step", "relation": "table",
+                        "column_name": "its tenant key", "source": "a source of the step, by the name that it has in counts and log",
+                        "tenant_column": "where the evidence stands", "note": "kind of the source, and what identifies a row"},
+    "plan": {"step": "position of the step in the spec", "kind": "kind of the step", **COUNT,
+             "outcome": "`assigned`, `conflict`, `orphan`, `unknown_tenant`, or `nothing to do`",
+             "path": "how rows are written: `sql`; `none` for rows that are not", "locks": "locks that a run takes",
+             "est_seconds": "estimated time, see [performance.md](performance.md#what-a-plan-estimates)", "est_wal_bytes": "estimated WAL",
+             "note": "triggers that fire and the columns that they change; whether evidence goes through temporary files"},
+    "preflight": CHECK, "verify": CHECK, "verify_changes": CHECK, "backfill": COUNT,
+    "review": {"id": "number of the review", "run_id": "run that queued it", **DECISION, "candidates": "`[{tenant, source, count}]`, count being rows of evidence; `[]` for orphans",
+               "state": "`open`, `resolved` or `dismissed`", "decided_at": "when", "note": "why"},
+    "resolve": DECISION, "dismiss": DECISION,
+    "import_reviews": {"outcome": "`resolved`, `dismissed` or `left open`", "row_count": "decisions"},
+    "rollback": {"relation": "table", "outcome": "`restored` or `skipped`", "reason": "why rows were skipped", "row_count": "values"},
+    "unpack": {"row_key": "key of the row", "old_value": "value before", "new_value": "value after"},
+}
+
+QUERY = """
+BEGIN;
+CREATE ROLE docs_viewer; CREATE ROLE docs_reviewer; CREATE ROLE docs_operator;
+SELECT tenantmig.grant_access('docs_viewer', 'viewer'), tenantmig.grant_access('docs_reviewer', 'reviewer'), tenantmig.grant_access('docs_operator', 'operator')
+\\g /dev/null
+SELECT json_build_object('functions', (
+  SELECT json_agg(json_build_object('name', p.proname, 'result', pg_get_function_result(p.oid), 'comment', obj_description(p.oid, 'pg_proc'),
+    'arguments', (SELECT json_agg(json_build_object('name', p.proargnames[n], 'type', format_type(p.proargtypes[n - 1], NULL),
+      'default', pg_get_function_arg_default(p.oid, n))) FROM generate_series(1, p.pronargs) n),
+    'columns', (SELECT json_agg(json_build_object('name', p.proargnames[n], 'type', format_type(t, NULL)) ORDER BY n)
+      FROM unnest(p.proallargtypes) WITH ORDINALITY a (t, n) WHERE p.proargmodes[n] IN ('o', 't')),
+    'level', CASE WHEN has_function_privilege('docs_viewer', p.oid, 'EXECUTE') THEN 'viewer' WHEN has_function_privilege('docs_reviewer', p.oid, 'EXECUTE')
+      THEN 'reviewer' WHEN has_function_privilege('docs_operator', p.oid, 'EXECUTE') THEN 'operator' ELSE 'owner' END)
+    ORDER BY p.pronargs DESC) FROM pg_proc p WHERE p.pronamespace = 'tenantmig'::regnamespace),
+  'views', (
+  SELECT json_object_agg(c.relname, json_build_object('comment', obj_description(c.oid, 'pg_class'), 'columns', (
+    SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, NULL), 'meaning', col_description(c.oid, a.attnum)) ORDER BY a.attnum)
+    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)))
+  FROM pg_class c WHERE c.relnamespace = 'tenantmig'::regnamespace AND c.relkind = 'v'));
+ROLLBACK;
+"""
+LEVELS = {"viewer": "viewer, reviewer, operator", "reviewer": "reviewer, operator", "operator": "operator", "owner": "the extension's owner, superusers"}
+
+HEAD = """# Reference
+
+Everything in the schema `tenantmig`, made from the database's own comments by `tests/docs/reference.py`; the tests fail if this page
+and the catalogue differ. `\\df+ tenantmig.*` and `\\d+ tenantmig.runs` show the same in psql.
+
+- **Functions run in the caller's transaction.** Nothing is committed behind your back, and `ROLLBACK` takes back what a call did.
+- **Nothing is for everybody.** EXECUTE is revoked from PUBLIC; `grant_access(role, level)` opens it. "Who" names the levels; a
+  function that reads or writes user tables needs the table owner's privileges besides, see [security.md](security.md).
+- **Errors** are explained in [errors.md](errors.md). Any function can also fail with 22004 where an argument must not be NULL.
+- **Table names** in arguments are written as SQL writes them: `customers`, `crm.customers`, `"My Customers"`.
+"""
+
+
+def one_line(text):
+    return text.replace("|", "\\|")
+
+
+def shown_default(text):
+    return re.sub(r"^(.*?)::[\w ]+(\[\])?$", r"\1", text) if text else text
+
+
+def signature(function):
+    arguments = [f"{a['name']} {a['type']}" + (f" DEFAULT {shown_default(a['default'])}" if a["default"] else "") for a in function["arguments"] or []]
+    result = "rows, see below" if function["columns"] else re.sub("^SETOF ", "rows of ", function["result"])
+    line = f"tenantmig.{function['name']}({', '.join(arguments)}) → {result}"
+    if len(line) <= 120:
+        return line
+    if len(", ".join(arguments)) > 90:
+        return f"tenantmig.{function['name']}(\n  " + ",\n  ".join(arguments) + f"\n) → {result}"
+    return f"tenantmig.{function['name']}({', '.join(arguments)})\n→ {result}"
+
+
+def sentences(comment):
+    """The comment's parts: what it says, then what it says after "Errors:" and "Locks:"."""
+    parts = {"": comment}
+    match = re.match(r"(.*?)(?:\s*Errors: (.*?))?(?:\s*Locks: (.*?)|\s*(No locks[^.]*\.))?$", comment, re.S)
+    parts = {"": match.group(1), "Errors": match.group(2), "Locks": match.group(3) or match.group(4)}
+    text = parts[""].strip()
+    parts[""] = text[:1].upper() + text[1:]
+    if not parts[""].endswith("."):
+        parts[""] += "."
+    return parts
+
+
+def write_function(function, problems):
+    parts = sentences(function["comment"])
+    out = ["```text", signature(function), "```", "", one_line(parts[""]), ""]
+    out += ["| | |", "|---|---|", f"| who | {LEVELS[function['level']]} |"]
+    for name in ("Errors", "Locks"):
+        if parts[name]:
+            out.append(f"| {name.lower()} | {one_line(parts[name].rstrip('.'))} |")
+    out.append("")
+    if function["columns"]:
+        words = COLUMNS.get(function["name"], {})
+        out += ["| column | type | meaning |", "|---|---|---|"]
+        for column in function["columns"]:
+            if column["name"] not in words:
+                problems.append(f"reference.py does not explain the column {column['name']} of {function['name']}")
+            out.append(f"| `{column['name']}` | {column['type']} | {one_line(words.get(column['name'], ''))} |")
+        out.append("")
+    return out
+
+
+def write(catalogue):
+    problems, out = [], [HEAD]
+    listed = [name for _, _, names in SECTIONS for name in names]
+    problems += [f"{f['name']} is in no section" for f in catalogue["functions"] if f["name"] not in listed]
+    problems += [f"view {name} is in no section" for name in catalogue["views"] if name not in VIEWS]
+    for title, text, names in SECTIONS:
+        out += [f"## {title}", "", text, ""]
+        for name in names:
+            functions = [f for f in catalogue["functions"] if f["name"] == name]
+            if not functions:
+                problems.append(f"there is no function {name}")
+            out += [f"### {name}", ""]
+            for function in functions:
+                out += write_function(function, problems)
+    out += ["## Views", "", "Read by every level. Times are of type `timestamp with time zone`; counts are of type `bigint`.", ""]
+    for name in VIEWS:
+        view = catalogue["views"].get(name, {"comment": "", "columns": []})
+        comment = view["comment"]
+        out += [f"### View {name}", "", one_line(comment[:1].upper() + comment[1:]) + ".", "", "| column | type | meaning |", "|---|---|---|"]
+        for column in view["columns"]:
+            if not column["meaning"]:
+                problems.append(f"{name}.{column['name']} has no COMMENT")
+            out.append(f"| `{column['name']}` | {column['type']} | {one_line(column['meaning'] or '')} |")
+        out.append("")
+    return "\n".join(out).rstrip() + "\n", problems
+
+
+def check(root, said, update):
+    def psql(database, text):
+        done = subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database], input=text, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return done.stdout
+    psql("postgres", "DROP DATABASE IF EXISTS docs_reference;\nCREATE DATABASE docs_reference;")
+    psql("docs_reference", "CREATE EXTENSION tenantmig")
+    catalogue = json.loads(psql("docs_reference", QUERY))
+    psql("postgres", "DROP DATABASE docs_reference")
+    wanted, problems = write(catalogue)
+    path = os.path.join(root, PAGE)
+    if update:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(wanted)
+    found = ""
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            found = file.read()
+    diff = list(difflib.unified_diff(found.splitlines(), wanted.splitlines(), PAGE, "catalogue", lineterm="", n=1))
+    said(not diff, f"{PAGE} is what the catalogue says", "\n".join(diff))
+    said(not problems, f"{PAGE} explains everything", "\n".join(problems))
