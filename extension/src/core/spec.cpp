@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::size_t max_steps = 100;
 constexpr std::size_t max_text = std::size_t{16} << 20;
-constexpr std::size_t max_depth = 50; // a valid spec needs eight
+constexpr std::size_t max_migration_name = 200; // bytes: room for schema.table.column, each of 63
+constexpr std::size_t max_depth = 50;           // a valid spec needs eight
 
 Words step_kinds() {
     return {"backfill", "sql", "add_column", "drop_column", "index", "rekey", "guard", "constraint", "isolate"};
@@ -24,10 +25,10 @@ std::string parse_name(const Json &value, const std::string &path) {
     const std::string &name = read_string(value, path, example);
     const std::string hint = "Write for example " + std::string(example) + ".";
     if (name.find_first_not_of(' ') == std::string::npos) fail_at(path, "the name is empty", value, hint);
-    if (name.size() > max_identifier_length)
+    if (name.size() > max_migration_name)
         fail(path, "the name is too long",
-             excerpt(name) + " has " + std::to_string(name.size()) + " bytes; " +
-                 std::to_string(max_identifier_length) + " are allowed.",
+             excerpt(name) + " has " + std::to_string(name.size()) + " bytes; " + std::to_string(max_migration_name) +
+                 " are allowed.",
              hint);
     for (std::size_t i = 0; i < name.size(); ++i) {
         const auto byte = static_cast<unsigned char>(name[i]);

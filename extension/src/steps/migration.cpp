@@ -6,6 +6,20 @@
 
 namespace tenantmig {
 
+namespace {
+// A migration's name holds no control characters, a table's may.
+std::string printable(std::string name) {
+    for (std::size_t i = 0; i < name.size(); i++) {
+        auto byte = static_cast<unsigned char>(name[i]);
+        if (byte < 0x20 || byte == 0x7f)
+            name[i] = '_';
+        else if (byte == 0xC2 && i + 1 < name.size() && static_cast<unsigned char>(name[i + 1]) < 0xA0)
+            name.replace(i, 2, "_");
+    }
+    return name;
+}
+} // namespace
+
 ResolvedMigration check_migration(const std::string &spec) {
     return resolve_spec(core::parse_spec_text(spec), NameBook());
 }
@@ -26,7 +40,8 @@ MigrationRecord create_migration(const std::string &document) {
 
 namespace {
 // An argument that names something: its errors name the argument where those of a spec name the path in the document.
-template <typename Resolve> auto resolve_argument(const std::string &argument, Resolve resolve) {
+template <typename Resolve>
+auto resolve_argument(const std::string &argument, Resolve resolve) {
     try {
         return resolve();
     } catch (const Error &error) {
@@ -34,6 +49,16 @@ template <typename Resolve> auto resolve_argument(const std::string &argument, R
         if (const std::string path = fmt::format("spec: {}: ", argument); message.starts_with(path))
             message.erase(0, path.size());
         throw Error(error.state(), fmt::format("argument \"{}\": {}", argument, message), error.detail(), error.hint());
+    }
+}
+
+// jsonb holds numbers that no double does.
+nlohmann::json argument_json(const std::string &argument, const std::string &text) {
+    try {
+        return nlohmann::json::parse(text);
+    } catch (const nlohmann::json::exception &) {
+        throw Error(sqlstate::spec_invalid, fmt::format("argument \"{}\": a number is out of range", argument),
+                    "A spec holds numbers of double precision.", "Write the value as a string: \"1e400\".");
     }
 }
 } // namespace
@@ -66,12 +91,13 @@ std::string spec_of(const TableBackfill &arguments) {
         step["on_orphan"] = arguments.on_orphan;
     }
     if (arguments.soft_delete) step["soft_delete"] = *arguments.soft_delete;
-    if (arguments.conditions) step["where"] = nlohmann::json::parse(*arguments.conditions);
-    step["sources"] = nlohmann::json::parse(arguments.sources ? *arguments.sources : found.sources);
-    nlohmann::json spec = {{"migration", (visible ? table.name : table.schema + "." + table.name) + "." + column.name},
-                           {"description", "made by tenantmig.backfill(relation, column)"},
-                           {"tenants", {{"table", found.tenants_table}}},
-                           {"steps", {{{"backfill", step}}}}};
+    if (arguments.conditions) step["where"] = argument_json("conditions", *arguments.conditions);
+    step["sources"] = argument_json("sources", arguments.sources ? *arguments.sources : found.sources);
+    nlohmann::json spec = {
+        {"migration", printable((visible ? table.name : table.schema + "." + table.name) + "." + column.name)},
+        {"description", "made by tenantmig.backfill(relation, column)"},
+        {"tenants", {{"table", found.tenants_table}}},
+        {"steps", {{{"backfill", step}}}}};
     if (!found.tenants_key.empty()) spec["tenants"]["key"] = found.tenants_key;
     return spec.dump();
 }
