@@ -9,8 +9,8 @@
 #include <cmath>
 #include <fmt/format.h>
 #include <optional>
-#include <regex>
 #include <sstream>
+#include <string_view>
 #include <vector>
 #include <yaml-cpp/depthguard.h>
 #include <yaml-cpp/eventhandler.h>
@@ -27,6 +27,45 @@ using nlohmann::json;
 constexpr std::size_t depth_limit = 100;
 constexpr std::size_t value_limit = 100000; // no spec comes near; a file that does would take minutes to convert
 constexpr std::size_t longest_number = 64;  // no number that we could use is longer
+
+// The forms of numbers in the core schema.
+constexpr std::string_view decimal_digits = "0123456789";
+
+bool consists_of(std::string_view text, std::string_view characters) {
+    return !text.empty() && text.find_first_not_of(characters) == std::string_view::npos;
+}
+
+std::string_view without_sign(std::string_view text) {
+    if (text.starts_with('+') || text.starts_with('-')) text.remove_prefix(1);
+    return text;
+}
+
+bool is_decimal(std::string_view text) {
+    return consists_of(without_sign(text), decimal_digits);
+}
+
+bool has_digits(std::string_view text, std::string_view prefix, std::string_view digits) {
+    return text.starts_with(prefix) && consists_of(text.substr(prefix.size()), digits);
+}
+
+bool is_not_finite(std::string_view text) {
+    const std::string_view name = without_sign(text);
+    return name == ".inf" || name == ".Inf" || name == ".INF" || text == ".nan" || text == ".NaN" || text == ".NAN";
+}
+
+// digits, a point, digits, an exponent; one of the digits beside the point must be there
+bool is_real(std::string_view text) {
+    std::string_view mantissa = without_sign(text);
+    if (const std::size_t exponent = mantissa.find_first_of("eE"); exponent != std::string_view::npos) {
+        if (!is_decimal(mantissa.substr(exponent + 1))) return false;
+        mantissa = mantissa.substr(0, exponent);
+    }
+    const std::size_t point = mantissa.find('.');
+    if (point == std::string_view::npos) return consists_of(mantissa, decimal_digits);
+    const std::string_view before = mantissa.substr(0, point), after = mantissa.substr(point + 1);
+    return (before.empty() || consists_of(before, decimal_digits)) &&
+           (after.empty() || consists_of(after, decimal_digits)) && mantissa.size() > 1;
+}
 
 class Builder : public YAML::EventHandler {
 public:
@@ -146,20 +185,16 @@ private:
         if (value == "true" || value == "True" || value == "TRUE") return true;
         if (value == "false" || value == "False" || value == "FALSE") return false;
         if (std::string("+-.0123456789").find(value.front()) == std::string::npos) return value;
-        static const std::regex digits("[-+]?[0-9]+"), octal("0o[0-7]+"), hexadecimal("0x[0-9a-fA-F]+"),
-            real("[-+]?(\\.[0-9]+|[0-9]+(\\.[0-9]*)?)([eE][-+]?[0-9]+)?"),
-            not_finite("[-+]?\\.(inf|Inf|INF)|\\.(nan|NaN|NAN)");
         if (value.size() > longest_number) {
             if (value.find_first_not_of("+-.0123456789eE") == std::string::npos)
                 refuse(mark, "a number is too long", "", "put it in quotes if it is meant as text");
             return value;
         }
-        if (std::regex_match(value, digits)) return integer(mark, value, value.starts_with('+') ? 1 : 0, 10);
-        if (std::regex_match(value, octal)) return integer(mark, value, 2, 8);
-        if (std::regex_match(value, hexadecimal)) return integer(mark, value, 2, 16);
-        if (std::regex_match(value, not_finite))
-            refuse(mark, fmt::format("{} is not a number that a spec can hold", value));
-        if (!std::regex_match(value, real)) return value;
+        if (is_decimal(value)) return integer(mark, value, value.starts_with('+') ? 1 : 0, 10);
+        if (has_digits(value, "0o", "01234567")) return integer(mark, value, 2, 8);
+        if (has_digits(value, "0x", "0123456789abcdefABCDEF")) return integer(mark, value, 2, 16);
+        if (is_not_finite(value)) refuse(mark, fmt::format("{} is not a number that a spec can hold", value));
+        if (!is_real(value)) return value;
         double number = 0;
         const char *first = value.data() + (value.starts_with('+') ? 1 : 0);
         const auto parsed = std::from_chars(first, value.data() + value.size(), number);

@@ -56,10 +56,11 @@ is($quiet->{err}, '', 'quiet: no remark');
 
 # types by the core schema of YAML 1.2: the checks of the spec say what arrived
 for my $good ("version: 8", "version: +8", "version: 0x10", "version: 0o17", "version: 9223372036854775807", "description: '8'", 'description: "null"', "description: 7 days",
-  "description: yes", "description: 2026-01-01", "description: !!str 8", "description: \"\\u00e9\\x41\"") {
+  "description: yes", "description: !!str 8", "description: 1.2.3", "description: 1e", "description: .", "description: +", "description: 0x", "description: 0o8", "description: -0x1",
+  "description: 08:15", "description: 2026-01-01", "description: +-1", "description: .Inf.", "description: \"\\u00e9\\x41\"") {
   accepted($good, "$good\n$start$step$source");
 }
-for my $bad (['description: 8', 'description'], ['description: 8.5', 'description'], ['description: true', 'description'], ['description: 0x1F', 'description'],
+for my $bad (['description: 8', 'description'], ['description: 8.5', 'description'], ['description: true', 'description'], ['description: 0x1F', 'description'], ['description: -.5', 'description'], ['description: 5.', 'description'], ['description: 1E+3', 'description'], ['description: +1.5e-3', 'description'],
   ['description: [a]', 'description'], ["description: {a: b}", 'description'], ["version: '8'", 'version'], ['version: 7 days', 'version'], ['version: 1.5', 'version'],
   ['version: yes', 'version'], ['version: 1_000', 'version']) {
   refused("$bad->[0]", "# comment\n$bad->[0]\n$start$step$source", qr/spec: \Q$bad->[1]\E: /, 2);
