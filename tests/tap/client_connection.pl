@@ -3,7 +3,9 @@ use strict;
 use warnings FATAL => 'all';
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use IO::Socket::UNIX;
 use IPC::Run;
+use POSIX ();
 use TenantmigTest;
 use Test::More;
 use Time::HiRes qw(usleep);
@@ -89,6 +91,24 @@ run_sql($node, "UPDATE pg_extension SET extversion = '$version' WHERE extname = 
 client_fails('library of another version', ['status', '-d', 'other'], 1, qr/\nDETAIL: client \Q$version\E, library on the server 0\.0\.9, extension in database "other" \Q$version\E\n/);
 run_sql($node, 'ALTER EXTENSION tenantmig DROP FUNCTION tenantmig.version(); DROP FUNCTION tenantmig.version()', 'other');
 client_fails('library that does not know its version', ['status', '-d', 'other'], 1, qr/library on the server unknown/);
+
+# PostgreSQL 14, played by a process that gets as far as the end of the handshake
+{
+  my $socket_folder = folder();
+  my $listener = IO::Socket::UNIX->new(Local => "$socket_folder/.s.PGSQL.5432", Listen => 1) or die "no socket: $!";
+  my $child = fork() // die "no process: $!";
+  if ($child == 0) {
+    my $message = sub { return $_[0] . pack('N', 4 + length $_[1]) . $_[1] };
+    my $peer = $listener->accept;
+    $peer->sysread(my $startup, 10_000);
+    $peer->syswrite($message->('R', pack('N', 0)) . $message->('S', "server_version\0" . "14.19\0") . $message->('S', "client_encoding\0UTF8\0")
+        . $message->('K', pack('NN', 1, 1)) . $message->('Z', 'I'));
+    $peer->sysread(my $rest, 10_000);
+    POSIX::_exit(0);
+  }
+  client_fails('PostgreSQL 14', ['status', '-h', $socket_folder, '-p', '5432'], 1, qr/\Aerror: the server is PostgreSQL 14\.19, tenantmig needs 15 or later\n/);
+  waitpid($child, 0);
+}
 
 # --- interrupted, cancelled, thrown out ---------------------------------------------------------------------------------------------
 sub blocked_run {
