@@ -1,3 +1,4 @@
+#include "core/excerpt.hpp"
 #include "core/identifier.hpp"
 #include <nlohmann/json.hpp>
 
@@ -10,6 +11,7 @@ struct RememberedTable {
     Oid oid = InvalidOid;
     std::string schema, name;
     std::unordered_map<std::string, std::pair<AttrNumber, std::string>> columns; // written -> number, name
+    bool found_by_name = false; // another table than the one whose column numbers are remembered
 };
 
 std::string this_system() {
@@ -99,10 +101,15 @@ void require_plain_table(const Table &table, const std::string &path) {
 Table NameBook::table(const std::string &written, const std::string &path) {
     auto &tables = implementation_->tables;
     if (auto found = tables.find(written); found != tables.end()) {
-        const RememberedTable &known = found->second;
-        if (implementation_->same_place)
+        RememberedTable &known = found->second;
+        if (implementation_->same_place || known.found_by_name)
             if (auto table = describe_table(known.oid)) {
                 require_plain_table(*table, path);
+                if (table->schema != known.schema || table->name != known.name) { // renamed: a restore needs the new name
+                    implementation_->by_name = true;
+                    known.schema = table->schema;
+                    known.name = table->name;
+                }
                 return *table;
             }
         implementation_->by_name = true;
@@ -113,6 +120,8 @@ Table NameBook::table(const std::string &written, const std::string &path) {
                         fmt::format("spec: {}: table {} no longer exists", path, qualified(known.schema, known.name)),
                         "It existed when the migration was created.", "Drop the migration, or bring the table back.");
         require_plain_table(*table, path);
+        known.oid = table->oid;
+        known.found_by_name = true;
         return *table;
     }
     std::vector<std::string> parts;
@@ -120,7 +129,7 @@ Table NameBook::table(const std::string &written, const std::string &path) {
     for (const auto &identifier : identifiers)
         parts.push_back(identifier.text);
     if (parts.size() > 2)
-        throw Error(sqlstate::invalid_name, fmt::format("spec: {}: \"{}\" has too many parts", path, written), {},
+        throw Error(sqlstate::invalid_name, fmt::format("spec: {}: {} has too many parts", path, core::excerpt(written)), {},
                     "Write table or schema.table.");
     Oid oid = lookup_table(parts);
     auto table = OidIsValid(oid) ? describe_table(oid) : std::nullopt;
@@ -131,8 +140,8 @@ Table NameBook::table(const std::string &written, const std::string &path) {
         std::string hint = "Check the name and the search_path.";
         if (exact != parts && OidIsValid(lookup_table(exact)))
             hint = fmt::format("There is \"{}\": write the name in double quotes, as in SQL.", exact.back());
-        throw Error(sqlstate::undefined_table, fmt::format("spec: {}: relation \"{}\" does not exist", path, written),
-                    {}, hint);
+        throw Error(sqlstate::undefined_table,
+                    fmt::format("spec: {}: relation {} does not exist", path, core::excerpt(written)), {}, hint);
     }
     require_plain_table(*table, path);
     tables[written] = {table->oid, table->schema, table->name, {}};
@@ -142,25 +151,29 @@ Table NameBook::table(const std::string &written, const std::string &path) {
 Column NameBook::column(const Table &table, const std::string &written, const std::string &path) {
     auto undefined = [&](const std::string &hint) {
         return Error(sqlstate::undefined_column,
-                     fmt::format("spec: {}: column \"{}\" of {} does not exist", path, written, table.label()), {},
-                     hint);
+                     fmt::format("spec: {}: column {} of {} does not exist", path, core::excerpt(written), table.label()),
+                     {}, hint);
     };
     // several written names may stand for one table: a column is remembered under the first that leads to it
     RememberedTable *known = nullptr;
     for (auto &[name, candidate] : implementation_->tables) {
-        bool here = implementation_->same_place && candidate.oid == table.oid;
+        bool here = (implementation_->same_place || candidate.found_by_name) && candidate.oid == table.oid;
         if (here || (candidate.schema == table.schema && candidate.name == table.name)) {
             if (!known || candidate.columns.count(written)) known = &candidate;
         }
     }
     if (known)
         if (auto found = known->columns.find(written); found != known->columns.end()) {
-            const Column *column =
-                implementation_->same_place && known->oid == table.oid ? table.find(found->second.first) : nullptr;
+            bool by_number = implementation_->same_place && !known->found_by_name && known->oid == table.oid;
+            const Column *column = by_number ? table.find(found->second.first) : nullptr;
             if (!column) column = table.find(found->second.second);
             if (!column)
                 throw undefined(
                     "It existed when the migration was created. Drop the migration, or bring the column back.");
+            if (found->second != std::pair(column->number, column->name)) { // to be remembered as it is now
+                implementation_->by_name = true;
+                found->second = {column->number, column->name};
+            }
             return *column;
         }
     if (written.size() > core::max_identifier_length)

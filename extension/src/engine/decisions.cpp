@@ -46,7 +46,15 @@ struct Tenant {
 Tenant known_tenant(const StepTarget &target, const std::string &text) {
     Tenant tenant;
     RunAs reader(target.root.owner, Purpose::read);
-    tenant.value = datum_from_text(target.column.type, target.column.typmod, text);
+    try {
+        tenant.value = datum_from_text(target.column.type, target.column.typmod, text);
+    } catch (const PgError &error) {
+        ErrorData *data = error.data();
+        std::string hint = fmt::format("SELECT {} FROM {} lists the tenants.", quoted(target.root_key.name), target.root.sql());
+        const char *words = hint.c_str();
+        data->hint = pg_call([words] { return pstrdup(words); });
+        throw;
+    }
     tenant.text = TextOutput(target.column.type)(tenant.value);
     Datum root_value = datum_from_text(target.root_key.type, target.root_key.typmod, tenant.text);
     Rows rows = run_query(fmt::format("SELECT 1 FROM {} AS r WHERE r.{} {} $1 LIMIT 1", target.root.target(), quoted(target.root_key.name),
