@@ -97,7 +97,8 @@ std::string key_json(std::span<const std::string> columns, std::span<const std::
     if (columns.size() != types.size() || columns.size() != values.size())
         throw Error(sqlstate::invalid_parameter_value, "the columns, types and values of a row key differ in number",
                     std::to_string(columns.size()) + " columns, " + std::to_string(types.size()) + " types, " +
-                        std::to_string(values.size()) + " values.");
+                        std::to_string(values.size()) + " values.",
+                    "Give one type and one value for each column.");
     std::string json = "{";
     for (std::size_t i = 0; i < columns.size(); ++i) {
         if (i > 0) json += ", ";

@@ -67,11 +67,12 @@ Discovered discover_sources(const Table &table, const Column &column, const std:
     }
     Discovered result;
     result.tenants_table = root->sql();
-    result.tenants_key = root_key ? root->at(root_key).name : "";
+    result.tenants_key = root_key ? quoted(root->at(root_key).name) : "";
     if (!want_sources) return result;
 
     // children by name, then parents by column; tables that already have a tenant key only
-    std::vector<std::pair<std::string, std::string>> children, parents;
+    using Source = std::pair<std::vector<std::string>, std::string>; // what it is sorted by, and its JSON
+    std::vector<Source> children, parents;
     for (const ForeignKey &key : foreign_keys_to(table.oid)) {
         if (key.from == table.oid || key.from == root->oid) continue;
         auto child = describe_table(key.from);
@@ -79,9 +80,12 @@ Discovered discover_sources(const Table &table, const Column &column, const std:
             continue;
         AttrNumber tenant = own_tenant_key(*child, root->oid, root_key, column.name);
         if (!tenant || tenant == key.from_columns[0]) continue;
-        std::string name = child->schema == table.schema ? quoted(child->name) : child->sql();
-        std::string via = name + "." + quoted(child->at(key.from_columns[0]).name);
-        children.emplace_back(via, source_json(via, child->at(tenant).name));
+        Oid child_oid = child->oid;
+        bool visible = pg_call([child_oid] { return RelationIsVisible(child_oid); });
+        std::string name = visible ? quoted(child->name) : child->sql();
+        const std::string &column_name = child->at(key.from_columns[0]).name;
+        children.emplace_back(std::vector<std::string>{child->schema, child->name, column_name},
+                              source_json(name + "." + quoted(column_name), quoted(child->at(tenant).name)));
     }
     for (const ForeignKey &key : foreign_keys_from(table.oid)) {
         if (key.to == table.oid || key.to == root->oid) continue;
@@ -90,8 +94,7 @@ Discovered discover_sources(const Table &table, const Column &column, const std:
         AttrNumber tenant = own_tenant_key(*parent, root->oid, root_key, column.name);
         if (!tenant) continue;
         const std::string &via = table.at(key.from_columns[0]).name;
-        std::string written = via.find('.') == std::string::npos ? via : quoted(via);
-        parents.emplace_back(written, source_json(written, parent->at(tenant).name));
+        parents.emplace_back(std::vector<std::string>{via}, source_json(quoted(via), quoted(parent->at(tenant).name)));
     }
     std::sort(children.begin(), children.end());
     std::sort(parents.begin(), parents.end());
@@ -102,7 +105,7 @@ Discovered discover_sources(const Table &table, const Column &column, const std:
                     fmt::format("no evidence was found for {}.{}", table.label(), quoted(column.name)),
                     fmt::format("No foreign key from or to {} leads to a table with a tenant key.", table.label()),
                     "Give the sources, for example sources => '[{\"via\": \"orders.customer_id\"}]'.");
-    for (const auto &[via, json] : children)
+    for (const auto &[order, json] : children)
         result.sources += (result.sources.empty() ? "[" : ", ") + json;
     result.sources += "]";
     return result;

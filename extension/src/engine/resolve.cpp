@@ -35,8 +35,14 @@ bool has_canonical_text(Oid type) {
     }
 }
 
+// The type as people write it.
+std::string shown_type(const Column &column) {
+    constexpr std::string_view schema = "pg_catalog.";
+    return column.type_name.starts_with(schema) ? column.type_name.substr(schema.size()) : column.type_name;
+}
+
 std::string describe(const Column &column, const Table &table) {
-    return fmt::format("{}.{} is {}", table.label(), quoted(column.name), column.type_name);
+    return fmt::format("{}.{} is {}", table.label(), quoted(column.name), shown_type(column));
 }
 
 class Resolver {
@@ -79,6 +85,14 @@ public:
                                         target.soft_delete->name),
                             {}, "Name an ordinary column.");
         }
+        if (step.on_orphan == core::OnOrphan::assign) {
+            try {
+                (void)datum_from_text(target.column.type, target.column.typmod, step.assign);
+            } catch (const PgError &error) {
+                throw Error(sqlstate::spec_invalid, fmt::format("spec: {}.on_orphan.assign: {}", step.path, error.what()),
+                            describe(target.column, target.table) + ".", "Name a tenant of the tenant root.");
+            }
+        }
         result.where = conditions(target.table, step.where);
         for (const core::Source &source : step.sources)
             result.sources.push_back(this->source(result, source));
@@ -109,7 +123,7 @@ private:
             return KeyClass::text;
         }
         throw Error(sqlstate::datatype_mismatch,
-                    fmt::format("spec: {}: type {} can't be a tenant key", path, column.type_name),
+                    fmt::format("spec: {}: type {} can't be a tenant key", path, shown_type(column)),
                     describe(column, table) + ".",
                     "Tenant keys are of type smallint, integer, bigint, uuid, text or character varying.");
     }
@@ -119,14 +133,24 @@ private:
         for (const core::Condition &condition : list) {
             ResolvedCondition resolved{names_.column(table, condition.column, condition.path), condition.values,
                                        condition.or_null};
+            if (pg_call([type = resolved.column.type] { return type_is_array(type); }))
+                throw Error(sqlstate::feature_not_supported,
+                            fmt::format("spec: {}: a condition on an array", condition.path),
+                            describe(resolved.column, table) + ".", "Use a column of a type without elements.");
             try {
+                RunAs owner(table.owner, Purpose::read); // domains inside of a type have CHECKs that call user code
                 for (const std::string &value : condition.values)
                     (void)datum_from_text(resolved.column.type, resolved.column.typmod, value);
             } catch (const PgError &error) {
                 throw Error(sqlstate::spec_invalid, fmt::format("spec: {}: {}", condition.path, error.what()),
                             describe(resolved.column, table) + ".", "Give a value of the column's type.");
             }
-            (void)equality_operator(resolved.column.type);
+            try {
+                (void)equality_operator(resolved.column.type);
+            } catch (const Error &error) {
+                throw Error(error.state(), fmt::format("spec: {}: {}", condition.path, error.message()),
+                            describe(resolved.column, table) + ".", error.hint());
+            }
             result.push_back(std::move(resolved));
         }
         return result;
@@ -346,7 +370,7 @@ KeyClass comparison_class(const Column &a, const Table &a_table, const Column &b
     if (textual(a) && textual(b) && (is_text(a.type) || is_text(b.type)))
         return KeyClass::as_text; // polymorphic ids are often text
     throw Error(sqlstate::datatype_mismatch,
-                fmt::format("spec: {}: types {} and {} can't be compared", path, a.type_name, b.type_name),
+                fmt::format("spec: {}: types {} and {} can't be compared", path, shown_type(a), shown_type(b)),
                 describe(a, a_table) + "; " + describe(b, b_table) + ".", "Use columns of the same type.");
 }
 
