@@ -9,6 +9,7 @@ CORE_OBJS   = $(patsubst %.cpp,%.o,$(wildcard extension/src/core/*.cpp))
 MODULE_OBJS = $(patsubst %.cpp,%.o,$(filter-out extension/src/core/%,$(wildcard extension/src/*.cpp extension/src/*/*.cpp)))
 CLIENT_OBJS = $(patsubst %.cpp,%.o,$(wildcard client/src/*.cpp))
 UNIT_OBJS   = $(patsubst %.cpp,%.o,$(wildcard tests/unit/*.cpp))
+BOUNDARY_OBJS = $(patsubst %.cpp,%.o,$(wildcard tests/boundary/*.cpp))
 OBJS        = $(CORE_OBJS) $(MODULE_OBJS)
 
 INSTALL_SQL = extension/tenantmig--$(EXTVERSION).sql
@@ -36,16 +37,17 @@ ifneq ($(wildcard tests/tap/*.pl),)
 TAP_TESTS      = 1
 PROVE_TESTS    = tests/tap/*.pl
 endif
-EXTRA_CLEAN    = $(CLIENT_OBJS) $(UNIT_OBJS) $(DEPFILES) client/tenantmig tests/unit/unit_tests extension/tenantmig--*.sql
+EXTRA_CLEAN    = $(CLIENT_OBJS) $(UNIT_OBJS) $(BOUNDARY_OBJS) $(DEPFILES) client/tenantmig tests/unit/unit_tests \
+                 $(BOUNDARY_TEST) extension/tenantmig--*.sql
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-DEPFILES = $(patsubst %.o,%.d,$(OBJS) $(CLIENT_OBJS) $(UNIT_OBJS))
+DEPFILES = $(patsubst %.o,%.d,$(OBJS) $(CLIENT_OBJS) $(UNIT_OBJS) $(BOUNDARY_OBJS))
 -include $(wildcard $(DEPFILES))
 
 # The version and the flags are compiled in, so a change of either rebuilds all.
-$(OBJS) $(CLIENT_OBJS) $(UNIT_OBJS): extension/tenantmig.control build.mk
+$(OBJS) $(CLIENT_OBJS) $(UNIT_OBJS) $(BOUNDARY_OBJS): extension/tenantmig.control build.mk
 
 # The install script, one topic a file, joined in the order of the names.
 $(INSTALL_SQL): $(DDL) extension/tenantmig.control build.mk
@@ -67,6 +69,13 @@ tests/unit/%.o: tests/unit/%.cpp
 
 tests/unit/unit_tests: $(UNIT_OBJS) $(CORE_OBJS)
 	$(CXX) $(EXTRA_CXXFLAGS) -o $@ $^ -lgtest_main -lgtest -lfmt -lyaml-cpp -pthread
+
+# The module that sql/boundary.sql loads from the tree: the bridge's own objects, and functions that fail on purpose. It is
+# built with the rest, and never installed.
+BOUNDARY_TEST = $(if $(BOUNDARY_OBJS),tests/boundary/boundary_test$(DLSUFFIX))
+all: $(BOUNDARY_TEST)
+tests/boundary/boundary_test$(DLSUFFIX): $(BOUNDARY_OBJS) $(CORE_OBJS) $(filter extension/src/bridge/%,$(OBJS))
+	$(CXX) $(EXTRA_CXXFLAGS) -shared -o $@ $^ -lfmt
 
 client/tenantmig: $(CLIENT_OBJS) $(CORE_OBJS)
 	$(CXX) $(EXTRA_CXXFLAGS) -o $@ $^ -L$(shell $(PG_CONFIG) --libdir) -lpq -lyaml-cpp -lfmt

@@ -7,11 +7,24 @@ PG_MODULE_MAGIC;
 namespace tenantmig::detail {
 
 namespace {
-// Never throws and never reports: NULL when memory is short.
+// Never throw and never report: NULL when memory is short. Not in CurrentMemoryContext, which the error may have left
+// pointing anywhere.
+void *copy_bytes(const void *bytes, std::size_t size) noexcept {
+    MemoryContext context = CurTransactionContext ? CurTransactionContext : TopMemoryContext;
+    void *copy = MemoryContextAllocExtended(context, size, MCXT_ALLOC_NO_OOM | MCXT_ALLOC_HUGE);
+    if (copy) std::memcpy(copy, bytes, size);
+    return copy;
+}
 char *copy_text(const char *text) noexcept {
-    std::size_t size = std::strlen(text) + 1;
-    char *copy = static_cast<char *>(palloc_extended(size, MCXT_ALLOC_NO_OOM));
-    if (copy) std::memcpy(copy, text, size);
+    return static_cast<char *>(copy_bytes(text, std::strlen(text) + 1));
+}
+ErrorData *copy_error(const ErrorData *error) noexcept {
+    auto *copy = static_cast<ErrorData *>(copy_bytes(error, sizeof *error));
+    if (!copy) return nullptr;
+    for (char **text : {&copy->message, &copy->detail, &copy->detail_log, &copy->hint, &copy->context, &copy->backtrace,
+                        &copy->schema_name, &copy->table_name, &copy->column_name, &copy->datatype_name,
+                        &copy->constraint_name, &copy->internalquery})
+        if (*text) *text = copy_text(*text);
     return copy;
 }
 int encode_state(const char *state) noexcept {
@@ -19,12 +32,45 @@ int encode_state(const char *state) noexcept {
 }
 } // namespace
 
+void take_error(Caught *caught) {
+    MemoryContext volatile home = nullptr;
+    ErrorData *volatile data = nullptr;
+    PG_TRY();
+    {
+        home = AllocSetContextCreate(TopMemoryContext, "tenantmig error", ALLOCSET_SMALL_SIZES);
+        MemoryContextSwitchTo(home);
+        data = CopyErrorData();
+    }
+    PG_CATCH();
+    {
+        data = nullptr; // out of memory while the error was copied
+    }
+    PG_END_TRY();
+    FlushErrorState();
+    caught->failed = true;
+    caught->data = data;
+    caught->home = home;
+}
+
+void throw_error(const Caught &caught) {
+    if (caught.data) throw PgError(caught.data, caught.home);
+    if (caught.home) MemoryContextDelete(caught.home);
+    throw std::bad_alloc();
+}
+
 void describe_current_exception(Report *report) noexcept {
     report->sqlstate = encode_state(sqlstate::internal);
     try {
         throw;
     } catch (const PgError &error) {
-        report->data = error.data();
+        // PostgreSQL calls a request beyond palloc's limit an internal error; it is a lack of memory like any other.
+        static constexpr char too_large[] = "invalid memory alloc request size";
+        ErrorData *data = error.data();
+        if (data->sqlerrcode == ERRCODE_INTERNAL_ERROR && data->message &&
+            std::strncmp(data->message, too_large, sizeof too_large - 1) == 0)
+            data->sqlerrcode = ERRCODE_OUT_OF_MEMORY;
+        report->data = copy_error(data);
+        report->sqlstate = ERRCODE_OUT_OF_MEMORY; // for want of a copy
     } catch (const Error &error) {
         report->sqlstate = encode_state(error.state());
         report->message = copy_text(error.what());
@@ -38,6 +84,7 @@ void describe_current_exception(Report *report) noexcept {
         report->hint = copy_text("This is a defect of tenantmig; nothing was changed.");
     } catch (...) {
         report->message = copy_text("unexpected C++ exception");
+        report->hint = copy_text("This is a defect of tenantmig; nothing was changed.");
     }
 }
 

@@ -13,20 +13,35 @@ namespace sqlstate = core::sqlstate;
 // A PostgreSQL ERROR caught by pg_call(), whole: SQLSTATE, DETAIL, HINT, constraint and context survive.
 class PgError final : public std::exception {
 public:
-    explicit PgError(ErrorData *data) noexcept : data_(data) {}
+    PgError(ErrorData *data, MemoryContext home) noexcept : data_(data), home_(home) {}
+    PgError(PgError &&other) noexcept : data_(other.data_), home_(std::exchange(other.home_, nullptr)) {}
+    ~PgError() override {
+        if (home_) MemoryContextDelete(home_);
+    }
     const char *what() const noexcept override { return data_->message ? data_->message : "(no message)"; }
     ErrorData *data() const noexcept { return data_; }
 
 private:
-    ErrorData *data_; // palloc'd in the memory context of the pg_call
+    // In memory of its own: on its way up the exception passes the end of executors, SPI connections and
+    // subtransactions, and whatever was current at the pg_call goes with those.
+    ErrorData *data_;
+    MemoryContext home_;
 };
 
 namespace detail {
+struct Caught {
+    bool failed = false;
+    ErrorData *data = nullptr; // NULL after a failure: there was no memory even for the error
+    MemoryContext home = nullptr;
+};
+// In a PG_CATCH: takes the error off PostgreSQL's stack of errors.
+void take_error(Caught *caught);
+[[noreturn]] void throw_error(const Caught &caught);
+
 // Nothing with a destructor may live in this frame or in those below it.
 template <typename F, typename R>
-[[gnu::noinline]] ErrorData *try_call(F *function, R *result) {
+[[gnu::noinline]] void try_call(F *function, R *result, Caught *caught) {
     MemoryContext volatile context = CurrentMemoryContext;
-    ErrorData *volatile data = nullptr;
     PG_TRY();
     {
         if constexpr (std::is_void_v<R>)
@@ -36,12 +51,10 @@ template <typename F, typename R>
     }
     PG_CATCH();
     {
+        take_error(caught);
         MemoryContextSwitchTo(context);
-        data = CopyErrorData();
-        FlushErrorState();
     }
     PG_END_TRY();
-    return data;
 }
 } // namespace detail
 
@@ -50,21 +63,22 @@ template <typename F, typename R>
 template <typename F>
 auto pg_call(F &&function) -> std::invoke_result_t<F &> {
     using Result = std::invoke_result_t<F &>;
+    detail::Caught caught;
     if constexpr (std::is_void_v<Result>) {
-        if (ErrorData *data = detail::try_call<std::remove_reference_t<F>, void>(&function, nullptr))
-            throw PgError(data);
+        detail::try_call<std::remove_reference_t<F>, void>(&function, nullptr, &caught);
+        if (caught.failed) detail::throw_error(caught);
     } else {
         static_assert(std::is_trivially_copyable_v<Result>, "only plain data crosses the boundary");
         Result result{};
-        if (ErrorData *data = detail::try_call<std::remove_reference_t<F>, Result>(&function, &result))
-            throw PgError(data);
+        detail::try_call<std::remove_reference_t<F>, Result>(&function, &result, &caught);
+        if (caught.failed) detail::throw_error(caught);
         return result;
     }
 }
 
 namespace detail {
-// What is to be reported once every C++ frame has been left. Strings are palloc'd: an exception object must not be
-// alive then.
+// What is to be reported once every C++ frame has been left, in memory of the (sub)transaction that the report ends: an
+// exception object must not be alive then.
 struct Report {
     ErrorData *data = nullptr;
     int sqlstate = 0;
