@@ -10,8 +10,7 @@ Oid resolve_owner(Oid stored, const std::string &name) {
     const char *text = name.c_str();
     return pg_call([stored, text] {
         const char *current = GetUserNameFromId(stored, true);
-        if (current && strcmp(current, text) == 0)
-            return stored;
+        if (current && strcmp(current, text) == 0) return stored;
         return get_role_oid(text, true);
     });
 }
@@ -28,9 +27,10 @@ MigrationRecord read_migration(const Rows &rows) {
     return migration;
 }
 
-constexpr char run_columns[] = "SELECT r.id, r.migration_id, m.name, r.state, r.started_by, r.plan_hash, r.counts, r.tables, r.started_at::text, "
-                               "r.finished_at::text, r.error, r.row_total, r.row_done, r.assigned, r.conflicts, r.orphans, r.unknown "
-                               "FROM tenantmig.run_log r JOIN tenantmig.migration m ON m.id = r.migration_id ";
+constexpr char run_columns[] =
+    "SELECT r.id, r.migration_id, m.name, r.state, r.started_by, r.plan_hash, r.counts, r.tables, r.started_at::text, "
+    "r.finished_at::text, r.error, r.row_total, r.row_done, r.assigned, r.conflicts, r.orphans, r.unknown "
+    "FROM tenantmig.run_log r JOIN tenantmig.migration m ON m.id = r.migration_id ";
 
 RunRecord read_run(const Rows &rows) {
     RunRecord run;
@@ -53,18 +53,24 @@ RunRecord read_run(const Rows &rows) {
     run.unknown = rows.bigint(0, 17);
     return run;
 }
+
+// PostgreSQL would say so too, but with a statement of ours that nobody has written.
+void require_writable() {
+    if (!XactReadOnly) return;
+    throw Error(sqlstate::read_only_transaction, "cannot do this in a read-only transaction",
+                RecoveryInProgress() ? "The server is a standby." : "This transaction may only read.",
+                "Call it on the primary, in a transaction that may write.");
+}
 } // namespace
 
 std::optional<MigrationRecord> find_migration(const std::string &name) {
     Rows rows = own_query(fmt::format("{} WHERE name = $1", migration_columns), {text_value(name)});
-    if (rows.empty())
-        return std::nullopt;
+    if (rows.empty()) return std::nullopt;
     return read_migration(rows);
 }
 
 MigrationRecord get_migration(const std::string &name) {
-    if (auto migration = find_migration(name))
-        return *migration;
+    if (auto migration = find_migration(name)) return *migration;
     throw Error(sqlstate::undefined_object, fmt::format("migration {} does not exist", core::excerpt(name)), {},
                 "SELECT * FROM tenantmig.migrations lists all; tenantmig.create_migration(spec) makes one.");
 }
@@ -80,30 +86,33 @@ MigrationRecord get_migration(std::int64_t id) {
 void require_owner(const MigrationRecord &migration) {
     std::string name = core::excerpt(migration.name);
     if (!OidIsValid(migration.owner_oid)) {
-        if (pg_call([] { return superuser(); }))
-            return;
-        throw Error(sqlstate::insufficient_privilege, fmt::format("must have the privileges of the owner of migration {}", name),
+        if (pg_call([] { return superuser(); })) return;
+        throw Error(sqlstate::insufficient_privilege,
+                    fmt::format("must have the privileges of the owner of migration {}", name),
                     fmt::format("Its owner {} is a role that no longer exists.", core::excerpt(migration.owner)),
                     "Create the role again, or call this as a superuser.");
     }
-    if (has_privileges_of(migration.owner_oid))
-        return;
+    if (has_privileges_of(migration.owner_oid)) return;
     bool owned_by_superuser = pg_call([role = migration.owner_oid] { return superuser_arg(role); });
-    throw Error(sqlstate::insufficient_privilege, fmt::format("must have the privileges of the owner of migration {}", name),
-                fmt::format("It belongs to {}{}; the current user is {}.", core::excerpt(migration.owner),
-                            owned_by_superuser ? ", a superuser" : "", core::excerpt(current_user_name())),
-                owned_by_superuser ? "Call this as a superuser, or create the migration as a role that owns its tables."
-                                   : fmt::format("SET ROLE {}, or have that role granted to you.", quoted(migration.owner)));
+    throw Error(
+        sqlstate::insufficient_privilege, fmt::format("must have the privileges of the owner of migration {}", name),
+        fmt::format("It belongs to {}{}; the current user is {}.", core::excerpt(migration.owner),
+                    owned_by_superuser ? ", a superuser" : "", core::excerpt(current_user_name())),
+        owned_by_superuser ? "Call this as a superuser, or create the migration as a role that owns its tables."
+                           : fmt::format("SET ROLE {}, or have that role granted to you.", quoted(migration.owner)));
 }
 
-MigrationRecord insert_migration(const std::string &name, const std::string &description, std::optional<std::int64_t> version,
-                                 const std::string &spec, const std::string &identity) {
+MigrationRecord insert_migration(const std::string &name, const std::string &description,
+                                 std::optional<std::int64_t> version, const std::string &spec,
+                                 const std::string &identity) {
+    require_writable();
     Oid owner = GetUserId();
-    Rows rows = own_query("INSERT INTO tenantmig.migration (name, owner, owner_oid, description, version, spec, identity) "
-                          "VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7::jsonb) ON CONFLICT (name) DO NOTHING RETURNING id",
-                          {text_value(name), text_value(role_name(owner)), Value{OIDOID, ObjectIdGetDatum(owner), false},
-                           description.empty() ? null_value(TEXTOID) : text_value(description),
-                           version ? bigint_value(*version) : null_value(INT8OID), text_value(spec), text_value(identity)});
+    Rows rows =
+        own_query("INSERT INTO tenantmig.migration (name, owner, owner_oid, description, version, spec, identity) "
+                  "VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7::jsonb) ON CONFLICT (name) DO NOTHING RETURNING id",
+                  {text_value(name), text_value(role_name(owner)), Value{OIDOID, ObjectIdGetDatum(owner), false},
+                   description.empty() ? null_value(TEXTOID) : text_value(description),
+                   version ? bigint_value(*version) : null_value(INT8OID), text_value(spec), text_value(identity)});
     if (rows.empty())
         throw Error(sqlstate::duplicate_object, fmt::format("migration {} exists already", core::excerpt(name)), {},
                     "Choose another name, or tenantmig.drop_migration(name) first.");
@@ -111,35 +120,43 @@ MigrationRecord insert_migration(const std::string &name, const std::string &des
 }
 
 void update_identity(std::int64_t migration, const std::string &identity) {
-    own_query("UPDATE tenantmig.migration SET identity = $2::jsonb WHERE id = $1", {bigint_value(migration), text_value(identity)});
+    own_query("UPDATE tenantmig.migration SET identity = $2::jsonb WHERE id = $1",
+              {bigint_value(migration), text_value(identity)});
 }
 
 void lock_migration(const MigrationRecord &migration) {
-    // No key update: foreign keys that point here are checked under a weaker lock, which must not look like somebody's run.
-    Rows rows = own_query("SELECT id FROM tenantmig.migration WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED", {bigint_value(migration.id)});
-    if (!rows.empty())
-        return;
-    (void) get_migration(migration.id);
-    throw Error(sqlstate::object_in_use, fmt::format("another run or decision is active on migration {}", core::excerpt(migration.name)),
-                "Its transaction has not ended yet.", "Wait until it has, then call this again; pg_stat_activity shows the session.");
+    require_writable();
+    // No key update: foreign keys that point here are checked under a weaker lock, which must not look like somebody's
+    // run.
+    Rows rows = own_query("SELECT id FROM tenantmig.migration WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED",
+                          {bigint_value(migration.id)});
+    if (!rows.empty()) return;
+    (void)get_migration(migration.id);
+    throw Error(sqlstate::object_in_use,
+                fmt::format("another run or decision is active on migration {}", core::excerpt(migration.name)),
+                "Its transaction has not ended yet.",
+                "Wait until it has, then call this again; pg_stat_activity shows the session.");
 }
 
 RunRecord get_run(std::int64_t id) {
     Rows rows = own_query(fmt::format("{} WHERE r.id = $1", run_columns), {bigint_value(id)});
     if (rows.empty())
-        throw Error(sqlstate::undefined_object, fmt::format("run {} does not exist", id), {}, "SELECT * FROM tenantmig.runs lists all.");
+        throw Error(sqlstate::undefined_object, fmt::format("run {} does not exist", id), {},
+                    "SELECT * FROM tenantmig.runs lists all.");
     return read_run(rows);
 }
 
 void lock_run(std::int64_t id) {
+    require_writable();
     own_query("SELECT id FROM tenantmig.run_log WHERE id = $1 FOR NO KEY UPDATE", {bigint_value(id)});
 }
 
 std::optional<RunRecord> latest_run(std::int64_t migration, bool completed_only) {
-    Rows rows = own_query(fmt::format("{} WHERE r.migration_id = $1 AND (NOT $2 OR r.state = 'completed') ORDER BY r.id DESC LIMIT 1", run_columns),
-                          {bigint_value(migration), boolean_value(completed_only)});
-    if (rows.empty())
-        return std::nullopt;
+    Rows rows = own_query(
+        fmt::format("{} WHERE r.migration_id = $1 AND (NOT $2 OR r.state = 'completed') ORDER BY r.id DESC LIMIT 1",
+                    run_columns),
+        {bigint_value(migration), boolean_value(completed_only)});
+    if (rows.empty()) return std::nullopt;
     return read_run(rows);
 }
 
@@ -151,25 +168,30 @@ std::int64_t insert_run(std::int64_t migration, const std::string &plan_hash) {
 }
 
 void update_run(const RunRecord &run) {
-    own_query("UPDATE tenantmig.run_log SET state = $2, row_total = $3, row_done = $4, assigned = $5, conflicts = $6, orphans = $7, unknown = $8, "
-              "error = nullif($9, ''), counts = coalesce(nullif($10, ''), '[]')::jsonb, tables = coalesce(nullif($11, ''), '[]')::jsonb, "
-              "finished_at = CASE WHEN $2 IN ('completed', 'failed', 'rolled_back', 'cancelled') THEN coalesce(finished_at, clock_timestamp()) END "
+    own_query("UPDATE tenantmig.run_log SET state = $2, row_total = $3, row_done = $4, assigned = $5, conflicts = $6, "
+              "orphans = $7, unknown = $8, "
+              "error = nullif($9, ''), counts = coalesce(nullif($10, ''), '[]')::jsonb, tables = coalesce(nullif($11, "
+              "''), '[]')::jsonb, "
+              "finished_at = CASE WHEN $2 IN ('completed', 'failed', 'rolled_back', 'cancelled') THEN "
+              "coalesce(finished_at, clock_timestamp()) END "
               "WHERE id = $1",
-              {bigint_value(run.id), text_value(run.state), bigint_value(run.row_total), bigint_value(run.row_done), bigint_value(run.assigned),
-               bigint_value(run.conflicts), bigint_value(run.orphans), bigint_value(run.unknown), text_value(run.error), text_value(run.counts),
-               text_value(run.tables)});
+              {bigint_value(run.id), text_value(run.state), bigint_value(run.row_total), bigint_value(run.row_done),
+               bigint_value(run.assigned), bigint_value(run.conflicts), bigint_value(run.orphans),
+               bigint_value(run.unknown), text_value(run.error), text_value(run.counts), text_value(run.tables)});
 }
 
 std::int32_t next_batch(std::int64_t run) {
-    Rows rows = own_query("SELECT coalesce(max(batch), 0) + 1 FROM tenantmig.batch_log WHERE run_id = $1", {bigint_value(run)});
+    Rows rows =
+        own_query("SELECT coalesce(max(batch), 0) + 1 FROM tenantmig.batch_log WHERE run_id = $1", {bigint_value(run)});
     return static_cast<std::int32_t>(rows.bigint(0, 1));
 }
 
-void insert_batch(std::int64_t run, std::int32_t batch, std::int32_t step, const char *kind, const std::string &relation, std::int64_t rows,
-                  TimestampTz started) {
-    own_query("INSERT INTO tenantmig.batch_log (run_id, batch, step, kind, relation, row_count, started_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-              {bigint_value(run), int_value(batch), int_value(step), text_value(kind), text_value(relation), bigint_value(rows),
-               timestamp_value(started)});
+void insert_batch(std::int64_t run, std::int32_t batch, std::int32_t step, const char *kind,
+                  const std::string &relation, std::int64_t rows, TimestampTz started) {
+    own_query("INSERT INTO tenantmig.batch_log (run_id, batch, step, kind, relation, row_count, started_at) VALUES "
+              "($1, $2, $3, $4, $5, $6, $7)",
+              {bigint_value(run), int_value(batch), int_value(step), text_value(kind), text_value(relation),
+               bigint_value(rows), timestamp_value(started)});
 }
 
 void delete_migration(std::int64_t migration) {

@@ -1,5 +1,6 @@
 #include "core/identifier.hpp"
 #include "core/spec.hpp"
+#include "core/undo_text.hpp"
 #include <nlohmann/json.hpp>
 
 #include "steps/migration.hpp"
@@ -29,9 +30,12 @@ MigrationRecord create_migration(const std::string &document) {
     if (auto existing = find_migration(spec.migration)) {
         require_owner(*existing);
         if (nlohmann::json::parse(existing->spec) != nlohmann::json::parse(document))
-            throw Error(sqlstate::duplicate_object,
-                        fmt::format("migration \"{}\" exists already, with another spec", spec.migration), {},
-                        "Give it another name, or drop_migration(name) first.");
+            throw Error(
+                sqlstate::duplicate_object,
+                fmt::format("migration \"{}\" exists already, with another spec", spec.migration), {},
+                fmt::format("SELECT spec FROM tenantmig.migrations WHERE migration = {0} shows it; name this one "
+                            "differently, or SELECT tenantmig.drop_migration({0}) first.",
+                            core::sql_literal(spec.migration)));
         return *existing;
     }
     ResolvedMigration resolved = resolve_spec(spec, NameBook());
