@@ -50,5 +50,5 @@ REVOKE ALL ON FUNCTION tenantmig.dismiss(bigint, text) FROM PUBLIC;
 CREATE FUNCTION tenantmig.import_reviews(name text, decisions jsonb, OUT outcome text, OUT row_count bigint) RETURNS SETOF record
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_import_reviews';
 COMMENT ON FUNCTION tenantmig.import_reviews(text, jsonb) IS
-  'applies a list of decisions [{line, id, decision: resolve|dismiss|"" , tenant, note}] or none of it: the first bad one is an error of resolve or dismiss whose message starts with "line N: ". An empty decision leaves the review open. Errors: also TM012 (not a decision).';
+  'applies a list of decisions [{line, id, decision: resolve | dismiss | "", tenant, note}] or none of it: the first bad one is an error of resolve or dismiss whose message starts with "line N: ". An empty decision leaves the review open. Errors: also TM012 (not a decision).';
 REVOKE ALL ON FUNCTION tenantmig.import_reviews(text, jsonb) FROM PUBLIC;

@@ -1,7 +1,7 @@
 CREATE FUNCTION tenantmig.rollback(run bigint, OUT relation text, OUT outcome text, OUT reason text, OUT row_count bigint) RETURNS SETOF record
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_rollback';
 COMMENT ON FUNCTION tenantmig.rollback(bigint) IS
-  'undoes a run exactly, in the caller''s transaction, last change first: restores a value only where the row still holds what the run wrote; the others are counted by reason and listed in undo_skipped. Closes the run''s open reviews. Errors: 42704, 42501, 55000 (rolled back already, or its log was tampered with: TM006). Locks: ROW EXCLUSIVE and row locks until the transaction ends.';
+  'undoes a run exactly, in the caller''s transaction, last change first: restores a value only where the row still holds what the run wrote; the others are counted by reason and listed in undo_skipped. Closes the run''s open reviews. Errors: 42704, 42501, 25006, 55000 (rolled back already), 55006 (a run is active), TM006 (its log was tampered with), 55P03. Locks: ROW EXCLUSIVE and row locks until the transaction ends.';
 REVOKE ALL ON FUNCTION tenantmig.rollback(bigint) FROM PUBLIC;
 
 CREATE FUNCTION tenantmig.undo_script(run bigint) RETURNS SETOF text
@@ -27,5 +27,5 @@ COMMENT ON COLUMN tenantmig.undo_skipped.skipped_at IS 'when the rollback left i
 CREATE FUNCTION tenantmig.report(run bigint, format text DEFAULT 'markdown') RETURNS text
   LANGUAGE C STABLE AS 'MODULE_PATHNAME', 'tenantmig_report';
 COMMENT ON FUNCTION tenantmig.report(bigint, text) IS
-  'report of a run as markdown or json: times, counts per source, success rate, checks, open reviews, columns that the user''s triggers changed, how to undo. Errors: 42704, 42501, 22023 (unknown format).';
+  'report of a run as markdown or json: times, counts per source, success rate, checks, open reviews, columns that the user''s triggers changed, how to undo. The other checks than that of the chain need the privileges of the migration''s owner. Errors: 42704, 42501, 22023 (unknown format).';
 REVOKE ALL ON FUNCTION tenantmig.report(bigint, text) FROM PUBLIC;
