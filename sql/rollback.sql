@@ -156,6 +156,35 @@ RESET ROLE;
 ALTER TABLE even SET SCHEMA public;
 SELECT * FROM tenantmig.rollback(:run);
 SELECT count(tenant) AS filled FROM public.even;
+
+-- inheritance children are tables of their own, partitions are not
+SET ROLE regress_owner;
+CREATE TABLE parent (id integer PRIMARY KEY, company_id bigint REFERENCES companies);
+CREATE TABLE child () INHERITS (parent);
+CREATE TABLE split (id integer PRIMARY KEY, company_id bigint) PARTITION BY RANGE (id);
+CREATE TABLE split_1 PARTITION OF split FOR VALUES FROM (1) TO (3);
+CREATE TABLE split_2 PARTITION OF split FOR VALUES FROM (3) TO (9);
+CREATE TABLE facts (parent_id integer REFERENCES parent, split_id integer REFERENCES split, company_id bigint REFERENCES companies);
+INSERT INTO parent SELECT generate_series(1, 4);
+INSERT INTO split SELECT generate_series(1, 4);
+INSERT INTO facts VALUES (1, 1, 1), (2, 2, 2), (3, 3, 3);
+SELECT relation, outcome, row_count FROM tenantmig.backfill('parent', 'company_id');
+SELECT relation, outcome, row_count FROM tenantmig.backfill('split', 'company_id', 'companies');
+INSERT INTO child VALUES (1, 1), (2, 2);
+SELECT max(id) - 1 AS run FROM tenantmig.runs \gset
+SELECT string_agg(line, E'\n') AS script FROM tenantmig.undo_script(:run) line \gset
+:script
+SELECT tableoid::regclass AS "table", count(company_id) AS filled FROM parent GROUP BY 1 ORDER BY 1;
+UPDATE ONLY parent SET company_id = id WHERE id < 4;
+SELECT relation, outcome, row_count FROM tenantmig.rollback(:run);
+SELECT tableoid::regclass AS "table", count(company_id) AS filled FROM parent GROUP BY 1 ORDER BY 1;
+SELECT max(id) AS run FROM tenantmig.runs \gset
+SELECT string_agg(line, E'\n') AS script FROM tenantmig.undo_script(:run) line \gset
+:script
+SELECT tableoid::regclass AS "table", count(company_id) AS filled FROM split GROUP BY 1 ORDER BY 1;
+UPDATE split SET company_id = id WHERE id < 4;
+SELECT relation, outcome, row_count FROM tenantmig.rollback(:run);
+SELECT tableoid::regclass AS "table", count(company_id) AS filled FROM split GROUP BY 1 ORDER BY 1;
 RESET ROLE;
 DROP TABLE public.even CASCADE;
 DROP SCHEMA shop CASCADE;

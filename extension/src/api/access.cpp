@@ -1,6 +1,6 @@
 // grant_access.
-#include "bridge/results.hpp"
 #include "engine/access.hpp"
+#include "bridge/results.hpp"
 
 using namespace tenantmig;
 

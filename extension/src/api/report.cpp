@@ -10,8 +10,8 @@
 using namespace tenantmig;
 
 namespace {
-// verify() speaks of the migration as it stands after its last completed run, to those with its owner's privileges; a report is for others too,
-// and of any run.
+// verify() speaks of the migration as it stands after its last completed run, to those with its owner's privileges; a
+// report is for others too, and of any run.
 void add_checks(RunReport &report) {
     MigrationRecord migration = get_migration(report.run.migration_id);
     auto latest = latest_run(migration.id, true);
@@ -41,7 +41,9 @@ TENANTMIG_FUNCTION(tenantmig_report) {
     std::int64_t run = arguments.bigint(0, "run");
     std::string format = arguments.text(1, "format");
     if (format != "markdown" && format != "json")
-        throw Error(sqlstate::invalid_parameter_value, fmt::format("{} is not a format of reports", core::excerpt(format)), {}, "Formats are markdown and json.");
+        throw Error(sqlstate::invalid_parameter_value,
+                    fmt::format("{} is not a format of reports", core::excerpt(format)), {},
+                    "Formats are markdown and json.");
     std::string content;
     {
         SpiSession session;

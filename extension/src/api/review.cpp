@@ -26,10 +26,10 @@ TENANTMIG_FUNCTION(tenantmig_review) {
     for_each_review(migration.id, include_closed, [&](const ReviewRow &review) {
         auto values = core::unpack_key(review.key, review.key_shape.columns.size());
         results.add({std::to_string(review.id), std::to_string(review.run), qualified(review.schema, review.table),
-                     core::key_json(review.key_shape.columns, review.key_shape.types, values), review.review_class, review.candidates, review.state,
-                     nonempty(review.decided_by), nonempty(review.decided_at), nonempty(review.note)});
-        if (++rows % 1000 == 0)
-            scope.reset();
+                     core::key_json(review.key_shape.columns, review.key_shape.types, values), review.review_class,
+                     review.candidates, review.state, nonempty(review.decided_by), nonempty(review.decided_at),
+                     nonempty(review.note)});
+        if (++rows % 1000 == 0) scope.reset();
     });
     return Datum(0);
 }
@@ -42,7 +42,8 @@ TENANTMIG_FUNCTION(tenantmig_resolve) {
     SpiSession session;
     DecidedReview decided = resolve_review(id, tenant, note);
     ResultSet results(fcinfo);
-    results.add({decided.relation, decided.row_key, decided.review_class, decided.state, decided.tenant, decided.decided_by});
+    results.add(
+        {decided.relation, decided.row_key, decided.review_class, decided.state, decided.tenant, decided.decided_by});
     return Datum(0);
 }
 

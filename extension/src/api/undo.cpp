@@ -1,7 +1,7 @@
 // rollback, undo_script.
+#include "engine/undo.hpp"
 #include "bridge/memory.hpp"
 #include "bridge/results.hpp"
-#include "engine/undo.hpp"
 
 using namespace tenantmig;
 
@@ -11,7 +11,9 @@ TENANTMIG_FUNCTION(tenantmig_rollback) {
     auto counts = undo_run(run);
     ResultSet results(fcinfo);
     for (const UndoCount &count : counts)
-        results.add({count.relation, count.outcome, count.reason.empty() ? std::nullopt : std::optional<std::string>(count.reason), std::to_string(count.rows)});
+        results.add({count.relation, count.outcome,
+                     count.reason.empty() ? std::nullopt : std::optional<std::string>(count.reason),
+                     std::to_string(count.rows)});
     return Datum(0);
 }
 
@@ -32,8 +34,7 @@ TENANTMIG_FUNCTION(tenantmig_undo_script) {
             bool null = false;
             tuplestore_putvalues(store, descriptor, &value, &null);
         });
-        if (++lines % 1000 == 0)
-            scope.reset();
+        if (++lines % 1000 == 0) scope.reset();
     });
     return Datum(0);
 }

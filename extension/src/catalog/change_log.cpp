@@ -1,11 +1,12 @@
-// The hash of an entry is SHA-256 over the hash of the entry before it in its chain (32 zero bytes for the first) and these fields in this
-// order, each as its length (32 bits, little endian; 0xFFFFFFFF for NULL) and its bytes; numbers in decimal; a list as the number of its
-// elements (0xFFFFFFFF for NULL) and then each element so: run, chain, entry, batch, step, kind, schema, table, column, key columns, key
-// types, source, keys, old values, new values, time (ISO, UTC). Names and values only: it is the same after a restore elsewhere.
+// The hash of an entry is SHA-256 over the hash of the entry before it in its chain (32 zero bytes for the first) and
+// these fields in this order, each as its length (32 bits, little endian; 0xFFFFFFFF for NULL) and its bytes; numbers
+// in decimal; a list as the number of its elements (0xFFFFFFFF for NULL) and then each element so: run, chain, entry,
+// batch, step, kind, schema, table, column, key columns, key types, source, keys, old values, new values, time (ISO,
+// UTC). Names and values only: it is the same after a restore elsewhere.
 #include <array>
 
-#include "catalog/change_log.hpp"
 #include "bridge/memory.hpp"
+#include "catalog/change_log.hpp"
 #include "catalog/text_arrays.hpp"
 
 namespace tenantmig {
@@ -15,7 +16,9 @@ using Hash = std::array<std::uint8_t, PG_SHA256_DIGEST_LENGTH>;
 
 class Serialiser {
 public:
-    explicit Serialiser(std::span<const std::uint8_t> previous) { bytes_.append(reinterpret_cast<const char *>(previous.data()), previous.size()); }
+    explicit Serialiser(std::span<const std::uint8_t> previous) {
+        bytes_.append(reinterpret_cast<const char *>(previous.data()), previous.size());
+    }
     void reserve(std::size_t size) { bytes_.reserve(size); }
     void field(std::string_view value) {
         length(static_cast<std::uint32_t>(value.size()));
@@ -30,7 +33,8 @@ public:
         else
             null();
     }
-    template <typename List> void list(const List &values) {
+    template <typename List>
+    void list(const List &values) {
         length(static_cast<std::uint32_t>(values.size()));
         for (const auto &value : values)
             element(value);
@@ -52,7 +56,8 @@ public:
 
 private:
     void length(std::uint32_t value) {
-        const char bytes[4] = {static_cast<char>(value), static_cast<char>(value >> 8), static_cast<char>(value >> 16), static_cast<char>(value >> 24)};
+        const char bytes[4] = {static_cast<char>(value), static_cast<char>(value >> 8), static_cast<char>(value >> 16),
+                               static_cast<char>(value >> 24)};
         bytes_.append(bytes, sizeof bytes);
     }
     std::string bytes_;
@@ -87,8 +92,7 @@ Hash entry_hash(std::span<const std::uint8_t> previous, std::int64_t run, const 
 std::vector<std::uint8_t> read_bytes(const Rows &rows, std::size_t row, int column) {
     bool null = false;
     Datum value = rows.datum(row, column, &null);
-    if (null)
-        return {};
+    if (null) return {};
     auto *bytes = pg_call([value] { return DatumGetByteaPP(value); });
     const auto *data = reinterpret_cast<const std::uint8_t *>(VARDATA_ANY(bytes));
     return {data, data + VARSIZE_ANY_EXHDR(bytes)};
@@ -112,7 +116,9 @@ struct EntryRef {
 };
 
 std::vector<EntryRef> entry_list(std::int64_t run, const char *order) {
-    Rows rows = own_query(fmt::format("SELECT chain, entry FROM tenantmig.change_log WHERE run_id = $1 ORDER BY {}", order), {bigint_value(run)});
+    Rows rows =
+        own_query(fmt::format("SELECT chain, entry FROM tenantmig.change_log WHERE run_id = $1 ORDER BY {}", order),
+                  {bigint_value(run)});
     std::vector<EntryRef> list;
     list.reserve(rows.size());
     for (std::size_t i = 0; i < rows.size(); i++)
@@ -130,8 +136,7 @@ std::vector<std::optional<std::string>> read_values(const Rows &rows, int column
     bool null = false;
     Datum array = rows.datum(0, column, &null);
     std::vector<std::optional<std::string>> values;
-    if (null)
-        return values;
+    if (null) return values;
     std::vector<std::string_view> views = view_text_array(array);
     values.reserve(views.size());
     for (std::string_view view : views) {
@@ -146,11 +151,14 @@ std::vector<std::optional<std::string>> read_values(const Rows &rows, int column
 // Values are turned to text by the statement itself, under its fixed settings: the result is read under the session's.
 StoredEntry read_entry(std::int64_t run, EntryRef which) {
     MemoryScope scope;
-    Rows rows = own_query("SELECT batch, step, kind, schema_name, table_name, column_name, key_columns, key_types, source, keys, old_values, new_values, "
-                          "changed_at::text, hash, row_count FROM tenantmig.change_log WHERE run_id = $1 AND chain = $2 AND entry = $3",
-                          {bigint_value(run), int_value(which.chain), int_value(which.entry)});
+    Rows rows = own_query(
+        "SELECT batch, step, kind, schema_name, table_name, column_name, key_columns, key_types, source, keys, "
+        "old_values, new_values, "
+        "changed_at::text, hash, row_count FROM tenantmig.change_log WHERE run_id = $1 AND chain = $2 AND entry = $3",
+        {bigint_value(run), int_value(which.chain), int_value(which.entry)});
     if (rows.empty())
-        throw Error(sqlstate::log_tampered, fmt::format("entry {} of run {} has gone from the change log", which.entry, run), {},
+        throw Error(sqlstate::log_tampered,
+                    fmt::format("entry {} of run {} has gone from the change log", which.entry, run), {},
                     "Something deleted it at this moment; call this again.");
     StoredEntry stored;
     ChangeEntry &entry = stored.entry;
@@ -182,18 +190,22 @@ std::string problem_of(const StoredEntry &stored, std::span<const std::uint8_t> 
     Hash expected = entry_hash(previous, run, entry);
     if (!std::equal(expected.begin(), expected.end(), stored.hash.begin(), stored.hash.end()))
         return "its hash does not follow from its content and the entry before it";
-    auto fits = [&entry](const std::vector<std::optional<std::string>> &values) { return values.empty() || values.size() == entry.keys.size(); };
-    if (stored.row_count != static_cast<std::int64_t>(entry.keys.size()) || !fits(entry.old_values) || !fits(entry.new_values))
+    auto fits = [&entry](const std::vector<std::optional<std::string>> &values) {
+        return values.empty() || values.size() == entry.keys.size();
+    };
+    if (stored.row_count != static_cast<std::int64_t>(entry.keys.size()) || !fits(entry.old_values) ||
+        !fits(entry.new_values))
         return "its number of rows is not the number of its keys and values";
     return {};
 }
 } // namespace
 
-ChangeLogWriter::ChangeLogWriter(std::int64_t run, std::int32_t chain) : run_(run), chain_(chain), next_entry_(1), head_(PG_SHA256_DIGEST_LENGTH, 0) {
-    Rows rows = own_query("SELECT entry, hash FROM tenantmig.change_log WHERE run_id = $1 AND chain = $2 ORDER BY entry DESC LIMIT 1",
-                          {bigint_value(run), int_value(chain)});
-    if (rows.empty())
-        return;
+ChangeLogWriter::ChangeLogWriter(std::int64_t run, std::int32_t chain)
+    : run_(run), chain_(chain), next_entry_(1), head_(PG_SHA256_DIGEST_LENGTH, 0) {
+    Rows rows = own_query(
+        "SELECT entry, hash FROM tenantmig.change_log WHERE run_id = $1 AND chain = $2 ORDER BY entry DESC LIMIT 1",
+        {bigint_value(run), int_value(chain)});
+    if (rows.empty()) return;
     next_entry_ = static_cast<std::int32_t>(rows.bigint(0, 1)) + 1;
     head_ = read_bytes(rows, 0, 2);
 }
@@ -205,14 +217,18 @@ void ChangeLogWriter::append(ChangeEntry &entry) {
     TimestampTz now = pg_call([] { return GetCurrentTimestamp(); });
     entry.changed_at = utc_text(now);
     Hash hash = entry_hash(head_, run_, entry);
-    own_query("INSERT INTO tenantmig.change_log (run_id, chain, entry, batch, step, kind, schema_name, table_name, column_name, key_columns, key_types, "
+    own_query("INSERT INTO tenantmig.change_log (run_id, chain, entry, batch, step, kind, schema_name, table_name, "
+              "column_name, key_columns, key_types, "
               "source, row_count, keys, old_values, new_values, changed_at, hash) "
               "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
-              {bigint_value(run_), int_value(chain_), int_value(entry.entry), int_value(entry.batch), int_value(entry.step), text_value(entry.kind),
-               text_value(entry.schema), text_value(entry.table), text_value(entry.column), text_array_value(entry.key.columns),
-               text_array_value(entry.key.types), text_value(entry.source), int_value(static_cast<std::int32_t>(entry.keys.size())),
-               flat_text_array(entry.keys), entry.old_values.empty() ? null_value(TEXTARRAYOID) : flat_text_array(entry.old_values),
-               entry.new_values.empty() ? null_value(TEXTARRAYOID) : flat_text_array(entry.new_values), timestamp_value(now), bytea_value(hash)});
+              {bigint_value(run_), int_value(chain_), int_value(entry.entry), int_value(entry.batch),
+               int_value(entry.step), text_value(entry.kind), text_value(entry.schema), text_value(entry.table),
+               text_value(entry.column), text_array_value(entry.key.columns), text_array_value(entry.key.types),
+               text_value(entry.source), int_value(static_cast<std::int32_t>(entry.keys.size())),
+               flat_text_array(entry.keys),
+               entry.old_values.empty() ? null_value(TEXTARRAYOID) : flat_text_array(entry.old_values),
+               entry.new_values.empty() ? null_value(TEXTARRAYOID) : flat_text_array(entry.new_values),
+               timestamp_value(now), bytea_value(hash)});
     head_.assign(hash.begin(), hash.end());
     next_entry_++;
 }
@@ -249,21 +265,24 @@ std::vector<ChainState> check_chains(std::int64_t run) {
 }
 
 std::string log_digest(std::int64_t run) {
-    Rows rows = own_query("SELECT DISTINCT ON (chain) chain, hash, count(*) OVER (), sum(row_count) OVER () FROM tenantmig.change_log "
-                          "WHERE run_id = $1 ORDER BY chain, entry DESC",
-                          {bigint_value(run)});
-    std::string digest = fmt::format("run={} entries={} rows={}", run, rows.empty() ? 0 : rows.bigint(0, 3), rows.empty() ? 0 : rows.bigint(0, 4));
+    Rows rows = own_query(
+        "SELECT DISTINCT ON (chain) chain, hash, count(*) OVER (), sum(row_count) OVER () FROM tenantmig.change_log "
+        "WHERE run_id = $1 ORDER BY chain, entry DESC",
+        {bigint_value(run)});
+    std::string digest = fmt::format("run={} entries={} rows={}", run, rows.empty() ? 0 : rows.bigint(0, 3),
+                                     rows.empty() ? 0 : rows.bigint(0, 4));
     for (std::size_t i = 0; i < rows.size(); i++)
         digest += fmt::format(" chain{}={}", rows.bigint(i, 1), hex(read_bytes(rows, i, 2)));
     return digest;
 }
 
 std::optional<EntryPosition> find_entry(std::int64_t run, std::int32_t chain, const std::string &hash) {
-    Rows rows = own_query("SELECT l.entry, (SELECT sum(o.row_count) FROM tenantmig.change_log o WHERE o.run_id = $1 AND o.chain = $2 AND o.entry <= l.entry) "
-                          "FROM tenantmig.change_log l WHERE l.run_id = $1 AND l.chain = $2 AND encode(l.hash, 'hex') = $3",
-                          {bigint_value(run), int_value(chain), text_value(hash)});
-    if (rows.empty())
-        return std::nullopt;
+    Rows rows =
+        own_query("SELECT l.entry, (SELECT sum(o.row_count) FROM tenantmig.change_log o WHERE o.run_id = $1 AND "
+                  "o.chain = $2 AND o.entry <= l.entry) "
+                  "FROM tenantmig.change_log l WHERE l.run_id = $1 AND l.chain = $2 AND encode(l.hash, 'hex') = $3",
+                  {bigint_value(run), int_value(chain), text_value(hash)});
+    if (rows.empty()) return std::nullopt;
     return EntryPosition{static_cast<std::int32_t>(rows.bigint(0, 1)), rows.bigint(0, 2)};
 }
 

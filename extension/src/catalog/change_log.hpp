@@ -1,4 +1,5 @@
-// The change log (design.md §5): packed entries, each chained to the one before by SHA-256. Hashed are names and values, no OIDs.
+// The change log (design.md §5): packed entries, each chained to the one before by SHA-256. Hashed are names and
+// values, no OIDs.
 #pragma once
 #include "catalog/own_tables.hpp"
 
@@ -35,9 +36,10 @@ struct ChainState {
     std::int32_t chain = 0;
     std::int32_t entries = 0;
     std::int64_t rows = 0;
-    std::string head;                         // hex
-    std::optional<std::int32_t> first_bad;    // the first entry whose hash does not follow from its content and the one before
-    std::string problem;                      // what is wrong there, in words
+    std::string head; // hex
+    std::optional<std::int32_t>
+        first_bad;       // the first entry whose hash does not follow from its content and the one before
+    std::string problem; // what is wrong there, in words
 };
 // Recomputes the chains of a run, entry by entry (memory: one entry).
 std::vector<ChainState> check_chains(std::int64_t run);

@@ -8,7 +8,8 @@ namespace tenantmig {
 struct MigrationRecord {
     std::int64_t id = 0;
     std::string name, owner;
-    Oid owner_oid = InvalidOid; // by the stored OID while it has that name, else by name (after a restore); InvalidOid: the role is gone
+    Oid owner_oid = InvalidOid; // by the stored OID while it has that name, else by name (after a restore); InvalidOid:
+                                // the role is gone
     std::string spec;           // JSON text
     std::string identity;       // JSON text, see NameBook
 };
@@ -18,11 +19,12 @@ MigrationRecord get_migration(const std::string &name); // 42704 with a hint if 
 MigrationRecord get_migration(std::int64_t id);
 // 42501 unless the current user has the privileges of the migration's owner (a superuser's migration: a superuser).
 void require_owner(const MigrationRecord &migration);
-MigrationRecord insert_migration(const std::string &name, const std::string &description, std::optional<std::int64_t> version, const std::string &spec,
+MigrationRecord insert_migration(const std::string &name, const std::string &description,
+                                 std::optional<std::int64_t> version, const std::string &spec,
                                  const std::string &identity);
 void update_identity(std::int64_t migration, const std::string &identity);
-// Locks the migration's row until the end of the transaction; 55006 if somebody else holds it: two runs, or a run and a decision, exclude
-// each other on an object of ours.
+// Locks the migration's row until the end of the transaction; 55006 if somebody else holds it: two runs, or a run and a
+// decision, exclude each other on an object of ours.
 void lock_migration(const MigrationRecord &migration);
 // Removes a migration with its runs, logs and reviews.
 void delete_migration(std::int64_t migration);
@@ -34,8 +36,8 @@ struct RunRecord {
 };
 
 RunRecord get_run(std::int64_t id); // 42704
-// Locks the run's row until the end of the transaction, waiting for others: whoever appends to its change log outside of a run does so first,
-// so that the chain does not fork.
+// Locks the run's row until the end of the transaction, waiting for others: whoever appends to its change log outside
+// of a run does so first, so that the chain does not fork.
 void lock_run(std::int64_t id);
 std::optional<RunRecord> latest_run(std::int64_t migration, bool completed_only);
 std::int64_t insert_run(std::int64_t migration, const std::string &plan_hash);
@@ -43,12 +45,13 @@ std::int64_t insert_run(std::int64_t migration, const std::string &plan_hash);
 void update_run(const RunRecord &run);
 // The number that the run's next batch gets.
 std::int32_t next_batch(std::int64_t run);
-void insert_batch(std::int64_t run, std::int32_t batch, std::int32_t step, const char *kind, const std::string &relation, std::int64_t rows,
-                  TimestampTz started);
+void insert_batch(std::int64_t run, std::int32_t batch, std::int32_t step, const char *kind,
+                  const std::string &relation, std::int64_t rows, TimestampTz started);
 // Runs of a migration that have changes in their log and were not rolled back.
 std::vector<std::int64_t> runs_to_undo(std::int64_t migration);
 
-// Who acts, for people: the session's user, and the current one where it differs: alice, or "alice (as postgres)". Not inside of RunAs.
+// Who acts, for people: the session's user, and the current one where it differs: alice, or "alice (as postgres)". Not
+// inside of RunAs.
 std::string actor_name();
 
 } // namespace tenantmig

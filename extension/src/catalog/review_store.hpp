@@ -33,8 +33,8 @@ void for_each_review_of_run(std::int64_t run, const std::function<void(const Rev
 // Rows of one step that must not be queued again as they stand: open and dismissed ones that were not withdrawn.
 void for_each_queued(std::int64_t migration, std::int32_t step, const std::function<void(const ReviewRow &)> &on_row);
 // Records a decision as the current user; 55000 if there is one already (two reviewers: the second one loses).
-void decide_review(std::int64_t id, const char *state, const std::optional<std::string> &tenant, const std::string &decided_by,
-                   const std::optional<std::string> &note);
+void decide_review(std::int64_t id, const char *state, const std::optional<std::string> &tenant,
+                   const std::string &decided_by, const std::optional<std::string> &note);
 // Withdraws: all open and dismissed reviews of a run (a rollback), or the ids given (newer evidence replaced them).
 std::int64_t withdraw_run(std::int64_t run, const std::string &by, const std::string &note);
 void withdraw(std::span<const std::int64_t> ids, const std::string &by, const std::string &note);

@@ -54,7 +54,7 @@ std::string equals(const std::string &column, const std::string &value, std::str
 class Statement {
 public:
     explicit Statement(const UndoColumn &column) : column_(column) {
-        relation_ = sql_identifier(column.schema) + "." + sql_identifier(column.table);
+        relation_ = (column.only ? "ONLY " : "") + sql_identifier(column.schema) + "." + sql_identifier(column.table);
         target_ = sql_identifier(column.column);
         for (std::size_t i = 0; i < column.key_columns.size(); ++i) {
             const std::string name = "k" + std::to_string(i + 1);

@@ -16,6 +16,7 @@ std::string sql_identifier(std::string_view name);
 struct UndoColumn { // what one change-log entry wrote
     std::string schema, table, column, column_type;
     std::vector<std::string> key_columns, key_types;
+    bool only = false; // a plain table: its inheritance children are tables of their own
 };
 struct UndoRow {
     std::vector<std::string> key;

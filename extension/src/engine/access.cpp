@@ -15,21 +15,20 @@ struct Right {
 };
 // grant_access is for nobody: it is the extension's owner who gives access.
 constexpr Right rights[] = {
-    {"version", viewer},       {"check_migration", viewer},  {"plan", viewer},       {"plan_hash", viewer},      {"preflight", viewer},
-    {"verify", viewer},        {"review", viewer},           {"digest", viewer},     {"verify_changes", viewer}, {"report", viewer},
-    {"undo_script", viewer},   {"unpack", viewer},           {"row_key", viewer},    {"resolve", reviewer},      {"dismiss", reviewer},
-    {"import_reviews", reviewer}, {"create_migration", full}, {"drop_migration", full}, {"backfill", full}, {"rollback", full},
+    {"version", viewer},        {"check_migration", viewer}, {"plan", viewer},        {"plan_hash", viewer},
+    {"preflight", viewer},      {"verify", viewer},          {"review", viewer},      {"digest", viewer},
+    {"verify_changes", viewer}, {"report", viewer},          {"undo_script", viewer}, {"unpack", viewer},
+    {"row_key", viewer},        {"resolve", reviewer},       {"dismiss", reviewer},   {"import_reviews", reviewer},
+    {"create_migration", full}, {"drop_migration", full},    {"backfill", full},      {"rollback", full},
 };
 
 int level_number(const std::string &level) {
-    if (level == "viewer")
-        return viewer;
-    if (level == "reviewer")
-        return reviewer;
-    if (level == "operator")
-        return full;
-    throw Error(sqlstate::invalid_parameter_value, fmt::format("{} is not a level of access", core::excerpt(level)), {},
-                "Levels are viewer (reads), reviewer (also decides reviews) and operator (everything but grant_access).");
+    if (level == "viewer") return viewer;
+    if (level == "reviewer") return reviewer;
+    if (level == "operator") return full;
+    throw Error(
+        sqlstate::invalid_parameter_value, fmt::format("{} is not a level of access", core::excerpt(level)), {},
+        "Levels are viewer (reads), reviewer (also decides reviews) and operator (everything but grant_access).");
 }
 
 // The signatures of a function's overloads, as GRANT wants them.
@@ -61,15 +60,18 @@ void grant_access_level(const std::string &role, const std::string &level) {
     bool may = pg_call([owner] { return superuser() || has_privs_of_role(GetUserId(), owner); });
     if (!may)
         throw Error(sqlstate::insufficient_privilege, "permission denied to give access to tenantmig",
-                    fmt::format("The extension belongs to {}; the current user is {}.", core::excerpt(role_name(owner)), core::excerpt(current_user_name())),
+                    fmt::format("The extension belongs to {}; the current user is {}.", core::excerpt(role_name(owner)),
+                                core::excerpt(current_user_name())),
                     "Ask a superuser or a member of the role that owns the extension.");
     int wanted = level_number(level);
     if (role == "public")
-        throw Error(sqlstate::invalid_parameter_value, "access is not given to everybody", "public is not a role but every role there is.",
+        throw Error(sqlstate::invalid_parameter_value, "access is not given to everybody",
+                    "public is not a role but every role there is.",
                     "Name the roles that work with tenantmig, one call each.");
     const char *name = role.c_str();
     if (!OidIsValid(pg_call([name] { return get_role_oid(name, true); })))
-        throw Error(sqlstate::undefined_object, fmt::format("role {} does not exist", core::excerpt(role)), {}, "CREATE ROLE it first, or check the name: it is taken as written.");
+        throw Error(sqlstate::undefined_object, fmt::format("role {} does not exist", core::excerpt(role)), {},
+                    "CREATE ROLE it first, or check the name: it is taken as written.");
 
     RunAs self(owner, Purpose::read);
     std::string grantee = quoted(role);

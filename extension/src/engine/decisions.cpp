@@ -9,32 +9,36 @@ namespace tenantmig {
 
 namespace {
 std::string row_label(const ReviewRow &review) {
-    return core::key_json(review.key_shape.columns, review.key_shape.types, core::unpack_key(review.key, review.key_shape.columns.size()));
+    return core::key_json(review.key_shape.columns, review.key_shape.types,
+                          core::unpack_key(review.key, review.key_shape.columns.size()));
 }
 
 enum class Standing { owner, column };
 
 bool allowed(const StepTarget &target, AttrNumber column, AclMode mode) {
     return pg_call([table = target.table.oid, column, mode] {
-        return pg_class_aclcheck(table, GetUserId(), mode) == ACLCHECK_OK || pg_attribute_aclcheck(table, column, GetUserId(), mode) == ACLCHECK_OK;
+        return pg_class_aclcheck(table, GetUserId(), mode) == ACLCHECK_OK ||
+               pg_attribute_aclcheck(table, column, GetUserId(), mode) == ACLCHECK_OK;
     });
 }
 
 // By what right the caller decides: the table owner's privileges, or no more than his own on the columns.
 Standing require_standing(const StepTarget &target, const std::vector<AttrNumber> &key) {
-    if (has_privileges_of(target.table.owner))
-        return Standing::owner;
-    bool enough = allowed(target, target.column.number, ACL_UPDATE) && allowed(target, target.column.number, ACL_SELECT);
+    if (has_privileges_of(target.table.owner)) return Standing::owner;
+    bool enough =
+        allowed(target, target.column.number, ACL_UPDATE) && allowed(target, target.column.number, ACL_SELECT);
     for (AttrNumber number : key)
         enough = enough && allowed(target, number, ACL_SELECT);
-    if (enough)
-        return Standing::column;
+    if (enough) return Standing::column;
     std::string columns = quoted(target.column.name);
     for (AttrNumber number : key)
         columns += ", " + quoted(target.table.at(number).name);
-    throw Error(sqlstate::insufficient_privilege, fmt::format("permission denied to decide reviews of {}", target.table.label()),
-                fmt::format("It takes UPDATE on {} and SELECT on ({}), or the privileges of the table's owner.", quoted(target.column.name), columns),
-                fmt::format("GRANT UPDATE ({}), SELECT ({}) ON {} TO {};", quoted(target.column.name), columns, target.table.sql(), quoted(current_user_name())));
+    throw Error(sqlstate::insufficient_privilege,
+                fmt::format("permission denied to decide reviews of {}", target.table.label()),
+                fmt::format("It takes UPDATE on {} and SELECT on ({}), or the privileges of the table's owner.",
+                            quoted(target.column.name), columns),
+                fmt::format("GRANT UPDATE ({}), SELECT ({}) ON {} TO {};", quoted(target.column.name), columns,
+                            target.table.sql(), quoted(current_user_name())));
 }
 
 struct Tenant {
@@ -42,7 +46,8 @@ struct Tenant {
     std::string text; // in the form that the change log keeps
 };
 
-// The tenant as a value of the key's type, known to the tenant root. Read as the root's owner: the caller needs no right there.
+// The tenant as a value of the key's type, known to the tenant root. Read as the root's owner: the caller needs no
+// right there.
 Tenant known_tenant(const StepTarget &target, const std::string &text) {
     Tenant tenant;
     RunAs reader(target.root.owner, Purpose::read);
@@ -50,48 +55,58 @@ Tenant known_tenant(const StepTarget &target, const std::string &text) {
         tenant.value = datum_from_text(target.column.type, target.column.typmod, text);
     } catch (const PgError &error) {
         ErrorData *data = error.data();
-        std::string hint = fmt::format("SELECT {} FROM {} lists the tenants.", quoted(target.root_key.name), target.root.sql());
+        std::string hint =
+            fmt::format("SELECT {} FROM {} lists the tenants.", quoted(target.root_key.name), target.root.sql());
         const char *words = hint.c_str();
         data->hint = pg_call([words] { return pstrdup(words); });
         throw;
     }
     tenant.text = TextOutput(target.column.type)(tenant.value);
     Datum root_value = datum_from_text(target.root_key.type, target.root_key.typmod, tenant.text);
-    Rows rows = run_query(fmt::format("SELECT 1 FROM {} AS r WHERE r.{} {} $1 LIMIT 1", target.root.target(), quoted(target.root_key.name),
-                                      equality_operator(target.root_key.type)),
+    Rows rows = run_query(fmt::format("SELECT 1 FROM {} AS r WHERE r.{} {} $1 LIMIT 1", target.root.target(),
+                                      quoted(target.root_key.name), equality_operator(target.root_key.type)),
                           {Value{target.root_key.type, root_value, false}});
     if (rows.empty())
-        throw Error(sqlstate::foreign_key_violation, fmt::format("tenant {} does not exist", core::excerpt(tenant.text)),
-                    fmt::format("No row of {} has it as {}.", target.root.label(), quoted(target.root_key.name)),
-                    fmt::format("SELECT {} FROM {} lists the tenants.", quoted(target.root_key.name), target.root.sql()));
+        throw Error(
+            sqlstate::foreign_key_violation, fmt::format("tenant {} does not exist", core::excerpt(tenant.text)),
+            fmt::format("No row of {} has it as {}.", target.root.label(), quoted(target.root_key.name)),
+            fmt::format("SELECT {} FROM {} lists the tenants.", quoted(target.root_key.name), target.root.sql()));
     return tenant;
 }
 
 ReviewRow open_review(std::int64_t id) {
     ReviewRow review = get_review(id);
-    if (review.state != "open")
-        decide_review(id, "dismissed", std::nullopt, "", std::nullopt); // reports who closed it
+    if (review.state != "open") decide_review(id, "dismissed", std::nullopt, "", std::nullopt); // reports who closed it
     return review;
 }
 
 // Nothing was written: says what stands there instead.
-[[noreturn]] void row_not_written(const ReviewRow &review, const StepTarget &target, const std::vector<AttrNumber> &key, std::span<const Datum> values) {
+[[noreturn]] void row_not_written(const ReviewRow &review, const StepTarget &target, const std::vector<AttrNumber> &key,
+                                  std::span<const Datum> values) {
     RowReader reader(target.table, target.column, key);
     RowReader::Found found = reader.read(values);
     std::string hint = fmt::format("SELECT * FROM tenantmig.dismiss({}) closes the review.", review.id);
     if (!found.exists)
-        throw Error(sqlstate::prerequisite_state, fmt::format("the row of review {} is gone", review.id),
-                    fmt::format("{} has no row with {}, or none that you may see.", target.table.label(), row_label(review)), hint);
+        throw Error(
+            sqlstate::prerequisite_state, fmt::format("the row of review {} is gone", review.id),
+            fmt::format("{} has no row with {}, or none that you may see.", target.table.label(), row_label(review)),
+            hint);
     if (found.value)
-        throw Error(sqlstate::prerequisite_state, fmt::format("the row of review {} has a tenant key meanwhile", review.id),
-                    fmt::format("{} of the row {} in {} is {}.", quoted(target.column.name), row_label(review), target.table.label(), core::excerpt(*found.value)), hint);
-    throw Error(sqlstate::prerequisite_state, fmt::format("the row of review {} could not be written", review.id),
-                fmt::format("{} of the row {} in {} is still NULL: a trigger, a rule or a policy of the table suppressed the update.", quoted(target.column.name),
-                            row_label(review), target.table.label()),
-                "Look at the table's triggers and policies, or call this with the privileges of the table's owner.");
+        throw Error(sqlstate::prerequisite_state,
+                    fmt::format("the row of review {} has a tenant key meanwhile", review.id),
+                    fmt::format("{} of the row {} in {} is {}.", quoted(target.column.name), row_label(review),
+                                target.table.label(), core::excerpt(*found.value)),
+                    hint);
+    throw Error(
+        sqlstate::prerequisite_state, fmt::format("the row of review {} could not be written", review.id),
+        fmt::format(
+            "{} of the row {} in {} is still NULL: a trigger, a rule or a policy of the table suppressed the update.",
+            quoted(target.column.name), row_label(review), target.table.label()),
+        "Look at the table's triggers and policies, or call this with the privileges of the table's owner.");
 }
 
-void write_tenant(const ReviewRow &review, const StepTarget &target, const std::vector<AttrNumber> &key, Standing standing, const Tenant &tenant) {
+void write_tenant(const ReviewRow &review, const StepTarget &target, const std::vector<AttrNumber> &key,
+                  Standing standing, const Tenant &tenant) {
     WriteBatch batch;
     std::vector<Datum> values;
     std::vector<std::string> parts = core::unpack_key(review.key, key.size());
@@ -105,7 +120,8 @@ void write_tenant(const ReviewRow &review, const StepTarget &target, const std::
     }
     batch.new_values.push_back(tenant.value);
 
-    // Whoever has no more than rights on columns writes as himself: row security and triggers treat it as his own UPDATE.
+    // Whoever has no more than rights on columns writes as himself: row security and triggers treat it as his own
+    // UPDATE.
     std::optional<RunAs> owner;
     if (standing == Standing::owner) {
         fire_deferred_as_caller();
@@ -116,8 +132,7 @@ void write_tenant(const ReviewRow &review, const StepTarget &target, const std::
         RowWriter writer(target.table, target.column, key, true, GetUserId());
         writer.write(batch, written);
     }
-    if (written.empty() || !written[0])
-        row_not_written(review, target, key, values);
+    if (written.empty() || !written[0]) row_not_written(review, target, key, values);
 }
 
 struct Located {
@@ -167,7 +182,8 @@ DecidedReview dismiss_review(std::int64_t id, const std::optional<std::string> &
     std::string actor = actor_name();
     lock_run(located.review.run); // a rollback of the run withdraws reviews: one of the two goes first
     decide_review(id, "dismissed", std::nullopt, actor, note);
-    return {located.target.table.label(), row_label(located.review), located.review.review_class, "dismissed", {}, actor};
+    return {
+        located.target.table.label(), row_label(located.review), located.review.review_class, "dismissed", {}, actor};
 }
 
 } // namespace tenantmig

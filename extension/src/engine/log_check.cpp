@@ -22,33 +22,34 @@ std::optional<Digest> parse_digest(std::string_view text) {
     Digest digest;
     std::size_t position = 0;
     constexpr std::string_view space = " \t\r\n";
-    for (std::size_t at = text.find_first_not_of(space); at != std::string_view::npos; at = text.find_first_not_of(space, at)) {
+    for (std::size_t at = text.find_first_not_of(space); at != std::string_view::npos;
+         at = text.find_first_not_of(space, at)) {
         std::string_view word = text.substr(at, text.find_first_of(space, at) - at);
         at += word.size();
         std::size_t equals = word.find('=');
-        if (equals == std::string_view::npos)
-            return std::nullopt;
+        if (equals == std::string_view::npos) return std::nullopt;
         std::string_view name = word.substr(0, equals), value = word.substr(equals + 1);
         std::int64_t number = 0;
         if (position < 3) {
             constexpr std::array<std::string_view, 3> names = {"run", "entries", "rows"};
-            if (name != names[position] || !read_number(value, position == 0 ? &digest.run : position == 1 ? &digest.entries : &digest.rows))
+            if (name != names[position] || !read_number(value, position == 0   ? &digest.run
+                                                               : position == 1 ? &digest.entries
+                                                                               : &digest.rows))
                 return std::nullopt;
-        } else if (!name.starts_with("chain") || !read_number(name.substr(5), &number) || number > INT32_MAX || value.size() != 64 ||
-                   value.find_first_not_of("0123456789abcdef") != std::string_view::npos) {
+        } else if (!name.starts_with("chain") || !read_number(name.substr(5), &number) || number > INT32_MAX ||
+                   value.size() != 64 || value.find_first_not_of("0123456789abcdef") != std::string_view::npos) {
             return std::nullopt;
         } else {
             digest.heads.emplace_back(static_cast<std::int32_t>(number), std::string(value));
         }
         position++;
     }
-    if (position < 3)
-        return std::nullopt;
+    if (position < 3) return std::nullopt;
     return digest;
 }
 
-// The log may have grown since the digest was taken: then each head is still the hash of some entry, and what lies up to there is what was
-// counted then.
+// The log may have grown since the digest was taken: then each head is still the hash of some entry, and what lies up
+// to there is what was counted then.
 CheckRow check_digest(std::int64_t run, const std::string &text) {
     std::optional<Digest> digest = parse_digest(text);
     const char *hint = "Give the text that tenantmig.digest(run) returned.";
@@ -56,7 +57,8 @@ CheckRow check_digest(std::int64_t run, const std::string &text) {
         throw Error(sqlstate::invalid_parameter_value, fmt::format("not a digest: {}", core::excerpt(text)),
                     "Expected: run=R entries=N rows=M chain0=HEX.", hint);
     if (digest->run != run)
-        throw Error(sqlstate::invalid_parameter_value, fmt::format("the digest is that of run {}, not of run {}", digest->run, run), {}, hint);
+        throw Error(sqlstate::invalid_parameter_value,
+                    fmt::format("the digest is that of run {}, not of run {}", digest->run, run), {}, hint);
     std::string actual = log_digest(run);
     CheckRow row = {"digest", "PASS", text, actual, "the heads of the chains are those of the digest", {}};
     std::int64_t entries = 0, rows = 0;
@@ -75,7 +77,8 @@ CheckRow check_digest(std::int64_t run, const std::string &text) {
     }
     std::int64_t now = parse_digest(actual).value_or(Digest{}).entries;
     if (now > entries)
-        row.detail = fmt::format("the digest's heads are in the chains; {} {} added since (decisions, a rollback)", now - entries, now - entries == 1 ? "entry was" : "entries were");
+        row.detail = fmt::format("the digest's heads are in the chains; {} {} added since (decisions, a rollback)",
+                                 now - entries, now - entries == 1 ? "entry was" : "entries were");
     return row;
 }
 } // namespace
@@ -90,18 +93,23 @@ std::vector<CheckRow> check_log(std::int64_t run, const std::optional<std::strin
             row.status = "FAIL";
             row.actual = fmt::format("first bad entry: {}", *chain.first_bad);
             row.detail = fmt::format("entry {} of chain {}: {}", *chain.first_bad, chain.chain, chain.problem);
-            row.hint = "Find out who could write to tenantmig.change_log, and restore the log from a backup; rollback refuses this run.";
+            row.hint = "Find out who could write to tenantmig.change_log, and restore the log from a backup; rollback "
+                       "refuses this run.";
         } else {
             row.status = "PASS";
-            row.actual = fmt::format("{} {}, {} {}", chain.entries, chain.entries == 1 ? "entry" : "entries", chain.rows, chain.rows == 1 ? "row" : "rows");
+            row.actual = fmt::format("{} {}, {} {}", chain.entries, chain.entries == 1 ? "entry" : "entries",
+                                     chain.rows, chain.rows == 1 ? "row" : "rows");
         }
         result.push_back(std::move(row));
     }
     if (result.empty())
-        result.push_back({"chain 0", "PASS", "each entry's hash follows from its content and the entry before it", "no entries",
-                          "the run wrote nothing, or its whole log was removed: only a digest kept outside tells", {}});
-    if (digest)
-        result.push_back(check_digest(run, *digest));
+        result.push_back({"chain 0",
+                          "PASS",
+                          "each entry's hash follows from its content and the entry before it",
+                          "no entries",
+                          "the run wrote nothing, or its whole log was removed: only a digest kept outside tells",
+                          {}});
+    if (digest) result.push_back(check_digest(run, *digest));
     return result;
 }
 
@@ -110,7 +118,9 @@ void require_intact_log(std::int64_t run) {
         if (chain.first_bad)
             throw Error(sqlstate::log_tampered, fmt::format("the change log of run {} was tampered with", run),
                         fmt::format("Entry {} of chain {}: {}.", *chain.first_bad, chain.chain, chain.problem),
-                        fmt::format("SELECT * FROM tenantmig.verify_changes({}); restore tenantmig.change_log from a backup, then call this again.", run));
+                        fmt::format("SELECT * FROM tenantmig.verify_changes({}); restore tenantmig.change_log from a "
+                                    "backup, then call this again.",
+                                    run));
 }
 
 } // namespace tenantmig

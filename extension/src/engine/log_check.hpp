@@ -8,7 +8,8 @@
 
 namespace tenantmig {
 
-// One row for each chain, recomputed, and one for the digest if there is one. 22023: not a digest, or that of another run.
+// One row for each chain, recomputed, and one for the digest if there is one. 22023: not a digest, or that of another
+// run.
 std::vector<CheckRow> check_log(std::int64_t run, const std::optional<std::string> &digest);
 
 // TM006 with the first bad entry if a chain is broken: nothing is undone by a log that cannot be trusted.

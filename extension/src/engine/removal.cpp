@@ -13,11 +13,13 @@ void remove_migration(const std::string &name, bool force) {
         std::string list;
         for (std::int64_t run : runs)
             list += (list.empty() ? "" : ", ") + std::to_string(run);
-        throw Error(sqlstate::object_in_use, fmt::format("the change log of migration {} is still needed", core::excerpt(name)),
-                    fmt::format("{} {} changed rows and {} not rolled back; without the log that cannot be undone.", runs.size() == 1 ? "Run" : "Runs", list,
-                                runs.size() == 1 ? "was" : "were"),
-                    fmt::format("SELECT * FROM tenantmig.rollback({}) first, or keep tenantmig.undo_script({}) and drop it with force => true.", runs.back(),
-                                runs.back()));
+        throw Error(sqlstate::object_in_use,
+                    fmt::format("the change log of migration {} is still needed", core::excerpt(name)),
+                    fmt::format("{} {} changed rows and {} not rolled back; without the log that cannot be undone.",
+                                runs.size() == 1 ? "Run" : "Runs", list, runs.size() == 1 ? "was" : "were"),
+                    fmt::format("SELECT * FROM tenantmig.rollback({}) first, or keep tenantmig.undo_script({}) and "
+                                "drop it with force => true.",
+                                runs.back(), runs.back()));
     }
     delete_migration(migration.id);
 }

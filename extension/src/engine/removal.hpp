@@ -4,7 +4,8 @@
 
 namespace tenantmig {
 
-// Removes a migration with its runs, reviews and change log. `force`: even if a log is still needed to undo a run. 42704, 42501, 55006.
+// Removes a migration with its runs, reviews and change log. `force`: even if a log is still needed to undo a run.
+// 42704, 42501, 55006.
 void remove_migration(const std::string &name, bool force);
 
 } // namespace tenantmig

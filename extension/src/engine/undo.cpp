@@ -1,5 +1,5 @@
-// The change log backwards: each entry's rows get their old value if, and only if, they still hold what the entry wrote. What is restored is
-// itself logged, as entries of kind rollback at the end of the same chain.
+// The change log backwards: each entry's rows get their old value if, and only if, they still hold what the entry
+// wrote. What is restored is itself logged, as entries of kind rollback at the end of the same chain.
 #include "core/excerpt.hpp"
 #include "core/key_text.hpp"
 #include <map>
@@ -16,7 +16,8 @@
 namespace tenantmig {
 
 namespace {
-constexpr char changed_since[] = "value changed since", row_gone[] = "row is gone", suppressed[] = "update suppressed by a trigger, rule or policy";
+constexpr char changed_since[] = "value changed since", row_gone[] = "row is gone",
+               suppressed[] = "update suppressed by a trigger, rule or policy";
 
 using Values = std::vector<std::optional<std::string>>; // empty: all NULL
 
@@ -33,7 +34,8 @@ struct Place {
     std::unique_ptr<TextInput> value_input;
     std::unique_ptr<RowWriter> writer;
     std::unique_ptr<RowReader> reader;
-    std::unordered_set<std::string> skipped; // keys of rows left alone: an earlier entry of such a row is not tried, nor counted again
+    std::unordered_set<std::string>
+        skipped; // keys of rows left alone: an earlier entry of such a row is not tried, nor counted again
 };
 
 struct SkippedRow {
@@ -43,30 +45,29 @@ struct SkippedRow {
 };
 
 void require_table_owner(const Table &table) {
-    if (has_privileges_of(table.owner))
-        return;
+    if (has_privileges_of(table.owner)) return;
     std::string owner = role_name(table.owner);
-    throw Error(sqlstate::insufficient_privilege, fmt::format("must have the privileges of the owner of {}", table.label()),
-                fmt::format("It belongs to {}; the current user is {}.", core::excerpt(owner), core::excerpt(current_user_name())),
+    throw Error(sqlstate::insufficient_privilege,
+                fmt::format("must have the privileges of the owner of {}", table.label()),
+                fmt::format("It belongs to {}; the current user is {}.", core::excerpt(owner),
+                            core::excerpt(current_user_name())),
                 fmt::format("SET ROLE {}, or have that role granted to you.", quoted(owner)));
 }
 
 class Undo {
 public:
-    Undo(const MigrationRecord &migration, std::int64_t run) : migration_(migration), run_(run), log_(run), batch_(next_batch(run)) {}
+    Undo(const MigrationRecord &migration, std::int64_t run)
+        : migration_(migration), run_(run), log_(run), batch_(next_batch(run)) {}
 
     void entry(const ChangeEntry &entry) {
-        if (entry.kind == "rollback")
-            return;
+        if (entry.kind == "rollback") return;
         Place &place = place_of(entry);
         MemoryScope scope;
         TimestampTz started = pg_call([] { return GetCurrentTimestamp(); });
         std::vector<std::size_t> rows;
         for (std::size_t i = 0; i < entry.keys.size(); i++)
-            if (!place.skipped.contains(entry.keys[i]))
-                rows.push_back(i);
-        if (rows.empty())
-            return;
+            if (!place.skipped.contains(entry.keys[i])) rows.push_back(i);
+        if (rows.empty()) return;
         WriteBatch batch = make_batch(place, entry, rows);
         std::vector<bool> written;
         place.writer->write(batch, written);
@@ -96,8 +97,7 @@ public:
 private:
     Place &place_of(const ChangeEntry &entry) {
         auto known = places_.find({entry.step, entry.column});
-        if (known != places_.end())
-            return *known->second;
+        if (known != places_.end()) return *known->second;
         auto place = std::make_unique<Place>();
         place->target = locate_target(migration_, entry.step);
         const Table &table = place->target.table;
@@ -131,27 +131,25 @@ private:
             const auto restore = value_at(entry.old_values, rows[i]), wrote = value_at(entry.new_values, rows[i]);
             batch.new_nulls[i] = !restore;
             batch.expected_nulls[i] = !wrote;
-            if (restore)
-                batch.new_values[i] = (*place.value_input)(*restore);
-            if (wrote)
-                batch.expected[i] = (*place.value_input)(*wrote);
+            if (restore) batch.new_values[i] = (*place.value_input)(*restore);
+            if (wrote) batch.expected[i] = (*place.value_input)(*wrote);
         }
         return batch;
     }
 
-    static SkippedRow look_at(Place &place, const ChangeEntry &entry, const WriteBatch &batch, std::size_t row, std::size_t position) {
+    static SkippedRow look_at(Place &place, const ChangeEntry &entry, const WriteBatch &batch, std::size_t row,
+                              std::size_t position) {
         std::vector<Datum> key;
         for (const auto &column : batch.keys)
             key.push_back(column[position]);
         RowReader::Found found = place.reader->read(key);
-        if (!found.exists)
-            return {row, std::nullopt, row_gone};
+        if (!found.exists) return {row, std::nullopt, row_gone};
         return {row, found.value, found.value == value_at(entry.new_values, row) ? suppressed : changed_since};
     }
 
-    void log_restored(const Place &place, const ChangeEntry &entry, const std::vector<std::size_t> &restored, TimestampTz started) {
-        if (restored.empty())
-            return;
+    void log_restored(const Place &place, const ChangeEntry &entry, const std::vector<std::size_t> &restored,
+                      TimestampTz started) {
+        if (restored.empty()) return;
         const Table &table = place.target.table;
         ChangeEntry undone;
         undone.batch = batch_++;
@@ -165,10 +163,8 @@ private:
             undone.key.columns.push_back(table.at(number).name);
         for (std::size_t row : restored) {
             undone.keys.push_back(entry.keys[row]);
-            if (!entry.new_values.empty())
-                undone.old_values.push_back(entry.new_values[row]);
-            if (!entry.old_values.empty())
-                undone.new_values.push_back(entry.old_values[row]);
+            if (!entry.new_values.empty()) undone.old_values.push_back(entry.new_values[row]);
+            if (!entry.old_values.empty()) undone.new_values.push_back(entry.old_values[row]);
         }
         auto rows = static_cast<std::int64_t>(restored.size());
         insert_batch(run_, undone.batch, undone.step, "rollback", table.label(), rows, started);
@@ -177,8 +173,7 @@ private:
     }
 
     void log_skipped(Place &place, const ChangeEntry &entry, const std::vector<SkippedRow> &skipped) {
-        if (skipped.empty())
-            return;
+        if (skipped.empty()) return;
         const Table &table = place.target.table;
         std::vector<std::string> names, keys, reasons;
         Values wrote, found;
@@ -192,10 +187,13 @@ private:
             place.skipped.insert(entry.keys[row.row]);
             counts_[{table.label(), "skipped", row.reason}]++;
         }
-        own_query("INSERT INTO tenantmig.undo_skip (run_id, schema_name, table_name, column_name, key_columns, key_types, key, wrote, found, reason) "
-                  "SELECT $1, $2, $3, $4, $5, $6, u.key, u.wrote, u.found, u.reason FROM unnest($7, $8, $9, $10) u (key, wrote, found, reason)",
-                  {bigint_value(run_), text_value(table.schema), text_value(table.name), text_value(place.column.name), text_array_value(names),
-                   text_array_value(entry.key.types), flat_text_array(keys), flat_text_array(wrote), flat_text_array(found), flat_text_array(reasons)});
+        own_query("INSERT INTO tenantmig.undo_skip (run_id, schema_name, table_name, column_name, key_columns, "
+                  "key_types, key, wrote, found, reason) "
+                  "SELECT $1, $2, $3, $4, $5, $6, u.key, u.wrote, u.found, u.reason FROM unnest($7, $8, $9, $10) u "
+                  "(key, wrote, found, reason)",
+                  {bigint_value(run_), text_value(table.schema), text_value(table.name), text_value(place.column.name),
+                   text_array_value(names), text_array_value(entry.key.types), flat_text_array(keys),
+                   flat_text_array(wrote), flat_text_array(found), flat_text_array(reasons)});
     }
 
     const MigrationRecord &migration_;
@@ -207,11 +205,14 @@ private:
 };
 
 void require_undoable(const RunRecord &run) {
-    if (run.state == "completed" || run.state == "failed" || run.state == "paused")
-        return;
+    if (run.state == "completed" || run.state == "failed" || run.state == "paused") return;
     bool done = run.state == "rolled_back";
-    throw Error(sqlstate::prerequisite_state, done ? fmt::format("run {} was rolled back already", run.id) : fmt::format("run {} is {}", run.id, run.state), {},
-                done ? "SELECT * FROM tenantmig.undo_skipped lists the rows that were left alone." : "Only a completed, failed or paused run can be rolled back.");
+    throw Error(sqlstate::prerequisite_state,
+                done ? fmt::format("run {} was rolled back already", run.id)
+                     : fmt::format("run {} is {}", run.id, run.state),
+                {},
+                done ? "SELECT * FROM tenantmig.undo_skipped lists the rows that were left alone."
+                     : "Only a completed, failed or paused run can be rolled back.");
 }
 } // namespace
 

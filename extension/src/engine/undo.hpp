@@ -10,7 +10,8 @@ struct UndoCount {
     std::int64_t rows = 0;
 };
 
-// 42704, 42501, 55000 (rolled back already, or running), 55006, TM006. Locks the migration, the run and the rows that it wrote.
+// 42704, 42501, 55000 (rolled back already, or running), 55006, TM006. Locks the migration, the run and the rows that
+// it wrote.
 std::vector<UndoCount> undo_run(std::int64_t run);
 
 // Calls `on_line` for each line of a script that does the same without the extension. 42704, 42501.

@@ -16,6 +16,7 @@ core::UndoColumn column_of(const MigrationRecord &migration, const ChangeEntry &
     out.table = target.table.name;
     out.column = column.name;
     out.column_type = column.type_name;
+    out.only = target.table.kind == RELKIND_RELATION;
     for (AttrNumber number : written_key(target, entry.key)) {
         out.key_columns.push_back(target.table.at(number).name);
         out.key_types.push_back(target.table.at(number).type_name);
@@ -32,8 +33,7 @@ void write_undo_script(std::int64_t id, const std::function<void(const std::stri
         on_line(line);
     std::map<std::pair<std::int32_t, std::string>, core::UndoColumn> columns;
     for_each_entry(id, true, [&](const ChangeEntry &entry) {
-        if (entry.kind == "rollback")
-            return;
+        if (entry.kind == "rollback") return;
         auto known = columns.find({entry.step, entry.column});
         if (known == columns.end())
             known = columns.emplace(std::pair(entry.step, entry.column), column_of(migration, entry)).first;

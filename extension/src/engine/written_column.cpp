@@ -5,8 +5,7 @@
 namespace tenantmig {
 
 const Column &written_column(const StepTarget &target, const std::string &column, const std::string &source) {
-    if (target.column.name == column)
-        return target.column;
+    if (target.column.name == column) return target.column;
     if (target.soft_delete && (target.soft_delete->name == column || source == "soft_delete"))
         return *target.soft_delete;
     return target.column;
@@ -21,17 +20,17 @@ std::vector<AttrNumber> written_key(const StepTarget &target, const KeyShape &sh
         else if (missing.empty())
             missing = name;
     }
-    if (missing.empty() && !key.empty())
-        return key;
+    if (missing.empty() && !key.empty()) return key;
     bool same_shape = target.key.size() == shape.columns.size() && shape.types.size() == shape.columns.size();
     for (std::size_t i = 0; same_shape && i < target.key.size(); i++) {
         const Column &column = target.table.at(target.key[i]);
         same_shape = column.type_name == shape.types[i] || type_label(column.type) == shape.types[i];
     }
-    if (same_shape && !shape.columns.empty())
-        return target.key;
-    throw Error(sqlstate::undefined_column, fmt::format("column {} of {} does not exist any more", core::excerpt(missing), target.table.label()),
-                "It is part of the key under which the row was recorded.", "Bring the column back under that name, then call this again.");
+    if (same_shape && !shape.columns.empty()) return target.key;
+    throw Error(sqlstate::undefined_column,
+                fmt::format("column {} of {} does not exist any more", core::excerpt(missing), target.table.label()),
+                "It is part of the key under which the row was recorded.",
+                "Bring the column back under that name, then call this again.");
 }
 
 namespace {
@@ -46,7 +45,8 @@ std::string reading_sql(const Table &table, const Column &column, const std::vec
     std::string condition;
     for (std::size_t i = 0; i < key.size(); i++) {
         const Column &part = table.at(key[i]);
-        condition += fmt::format("{}t.{} {} ${}", i ? " AND " : "", quoted(part.name), equality_operator(part.type), i + 1);
+        condition +=
+            fmt::format("{}t.{} {} ${}", i ? " AND " : "", quoted(part.name), equality_operator(part.type), i + 1);
     }
     return fmt::format("SELECT t.{} FROM {} AS t WHERE {}", quoted(column.name), table.target(), condition);
 }
@@ -65,8 +65,7 @@ RowReader::Found RowReader::read(std::span<const Datum> key) {
         bool null = false;
         Datum value = pg_call([slot, &null] { return slot_getattr(slot, 1, &null); });
         found.exists = true;
-        if (!null)
-            found.value = output(value);
+        if (!null) found.value = output(value);
         return false;
     });
     return found;

@@ -9,7 +9,8 @@ namespace tenantmig {
 // The column of the target that is recorded under `column` (source: of the entry, or empty).
 const Column &written_column(const StepTarget &target, const std::string &column, const std::string &source);
 
-// The recorded key's columns: by name, else, if they were renamed, those that identify rows today. 42703 if neither fits.
+// The recorded key's columns: by name, else, if they were renamed, those that identify rows today. 42703 if neither
+// fits.
 std::vector<AttrNumber> written_key(const StepTarget &target, const KeyShape &shape);
 
 // Reads rows by key, as the current user.
