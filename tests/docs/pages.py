@@ -230,9 +230,11 @@ class Page:
         if had or has:
             expected, found = loose(expected), loose(found)
         good = expected.strip("\n") == found.strip("\n")
+        what = f"{self.name}:{block.first + 1}"
         if not good and self.update:
             lines = [line.rstrip() for line in actual.replace(tmp, "").split("\n")] if actual else []
             self.replaced.append((first, last, lines))
-            good = True
+            self.said(True, f"{what} (written: read the difference)")
+            return
         diff = difflib.unified_diff(expected.split("\n"), found.split("\n"), "page", "actual", lineterm="", n=2)
-        self.said(good, f"{self.name}:{block.first + 1}", "" if good else "\n".join(diff))
+        self.said(good, what, "" if good else "\n".join(diff))
