@@ -138,6 +138,7 @@ Result Connection::query(const std::string &sql, const std::vector<Cell> &parame
     if (interrupt::requested()) throw ClientError(ExitStatus::interrupted, "interrupted");
     PGconn *connection = handle_.get();
     std::vector<const char *> values;
+    values.reserve(parameters.size());
     for (const Cell &parameter : parameters)
         values.push_back(parameter ? parameter->c_str() : nullptr);
 

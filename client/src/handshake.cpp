@@ -40,7 +40,7 @@ void check_server(Connection &connection) {
     if (found.rows.empty())
         throw ClientError(
             ExitStatus::failure,
-            fmt::format("extension \"tenantmig\" is not installed in database \"{}\"", connection.database()), "",
+            fmt::format(R"(extension "tenantmig" is not installed in database "{}")", connection.database()), "",
             "CREATE EXTENSION tenantmig;  as a superuser, in this database");
 
     const auto &row = found.rows.front();

@@ -6,6 +6,7 @@
 #include "messages.hpp"
 #include <CLI/CLI.hpp>
 #include <charconv>
+#include <cstdio>
 #include <fmt/format.h>
 #include <functional>
 #include <new>
@@ -62,7 +63,7 @@ CLI::Validator a_number(const char *what, double lowest, double highest) {
             return {};
         return fmt::format("\"{}\" is not {}", text, what);
     };
-    return CLI::Validator(check, "");
+    return {check, ""};
 }
 
 // CLI11's message in our style; an unknown command is called that, which CLI11 only does where none is required.
@@ -203,10 +204,7 @@ int execute(const CommandLine &line) {
     return as_int(ExitStatus::failure);
 }
 
-} // namespace
-
-int main(int argc, char **argv) {
-    interrupt::install();
+int parse_and_execute(int argc, char **argv) {
     CommandLine line;
     CLI::App app{"tenantmig: retrofit multi-tenancy to tables that already hold data", "tenantmig"};
     app.set_help_flag("--help", "Show this help; after a command, that of the command");
@@ -231,4 +229,16 @@ int main(int argc, char **argv) {
     line.global.format = line.format == "json" ? Format::json : line.format == "csv" ? Format::csv : Format::table;
     messages::set_quiet(line.global.quiet);
     return execute(line);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    try {
+        interrupt::install();
+        return parse_and_execute(argc, argv);
+    } catch (...) { // only memory can be short before and after execute()
+        std::fputs("error: out of memory\n", stderr);
+        return as_int(ExitStatus::failure);
+    }
 }
