@@ -149,7 +149,7 @@ def check_audit(what, database, case, results, before):
 def check_changes(what, database, run, results):
     expected, actual = {}, {}
     for result, key, row in written(results):
-        expected[database.relation(result.step.table), key, row.written] = (None, row.tenant or "(the row's)", row.source)
+        expected[database.relation(result.step.table), key, row.written] = (None, "(the row's)" if row.tenant is None else row.tenant, row.source)
     now = {database.relation(r.step.table): (r.step, database.table(r.step.table)) for r in results}
     for relation, row_key, column, old, new, source in database.rows(
             "SELECT relation, row_key, column_name, old_value, new_value, source FROM tenantmig.changes WHERE run_id = %s", (run,)):

@@ -107,7 +107,8 @@ def main():
     parser.add_argument("--dsn", default="dbname=postgres", help="of a superuser; the extension must be available on the server")
     parser.add_argument("--keep", action="store_true", help="keep the database of a failing case")
     parser.add_argument("--verbose", action="store_true", help="a line for each case, not only for those that fail")
-    parser.add_argument("--stop", type=int, default=10, metavar="N", help="stop after N failures (default 10)")
+    parser.add_argument("--stop", type=int, default=1 if os.environ.get("MUTANTS") else 10, metavar="N",
+                        help="stop after N failures (default 10; 1 when MUTANTS is set)")
     parser.add_argument("--big", action="store_true", help="thousands of rows in every case")
     options = parser.parse_args()
     seed = int(options.seed) if options.seed else random.randrange(10**6) * 1000
