@@ -73,8 +73,8 @@ TEST(Spec, RequiredFields) {
 TEST(Spec, MigrationName) {
     EXPECT_EQ(parse_spec(with("/migration", "Ümzug 🏢 v2")).migration, "Ümzug 🏢 v2");
     EXPECT_EQ(parse_spec(with("/migration", std::string(200, 'm'))).migration.size(), 200U);
-    EXPECT_ERROR(parse_spec(with("/migration", std::string(201, 'm'))), "TM001", "spec: migration: the name is too long",
-                 "has 201 bytes; 200 are allowed.");
+    EXPECT_ERROR(parse_spec(with("/migration", std::string(201, 'm'))), "TM001",
+                 "spec: migration: the name is too long", "has 201 bytes; 200 are allowed.");
     EXPECT_ERROR(parse_spec(with("/migration", "")), "TM001", "spec: migration: the name is empty");
     EXPECT_ERROR(parse_spec(with("/migration", "   ")), "TM001", "spec: migration: the name is empty", "\"   \"");
     for (const std::string bad : {"a\nb", "\t", "a\x1b[0m", "\x7f", "a\xC2\x85"})

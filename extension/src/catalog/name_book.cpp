@@ -51,6 +51,10 @@ bool NameBook::by_name() const {
     return implementation_->by_name;
 }
 
+bool NameBook::replaced() const {
+    return implementation_->by_name && implementation_->same_place;
+}
+
 std::string NameBook::json() const {
     nlohmann::json relations = nlohmann::json::array();
     for (const auto &[written, table] : implementation_->tables) {
@@ -105,7 +109,8 @@ Table NameBook::table(const std::string &written, const std::string &path) {
         if (implementation_->same_place || known.found_by_name)
             if (auto table = describe_table(known.oid)) {
                 require_plain_table(*table, path);
-                if (table->schema != known.schema || table->name != known.name) { // renamed: a restore needs the new name
+                if (table->schema != known.schema ||
+                    table->name != known.name) { // renamed: a restore needs the new name
                     implementation_->by_name = true;
                     known.schema = table->schema;
                     known.name = table->name;
@@ -129,7 +134,8 @@ Table NameBook::table(const std::string &written, const std::string &path) {
     for (const auto &identifier : identifiers)
         parts.push_back(identifier.text);
     if (parts.size() > 2)
-        throw Error(sqlstate::invalid_name, fmt::format("spec: {}: {} has too many parts", path, core::excerpt(written)), {},
+        throw Error(sqlstate::invalid_name,
+                    fmt::format("spec: {}: {} has too many parts", path, core::excerpt(written)), {},
                     "Write table or schema.table.");
     Oid oid = lookup_table(parts);
     auto table = OidIsValid(oid) ? describe_table(oid) : std::nullopt;
@@ -150,9 +156,10 @@ Table NameBook::table(const std::string &written, const std::string &path) {
 
 Column NameBook::column(const Table &table, const std::string &written, const std::string &path) {
     auto undefined = [&](const std::string &hint) {
-        return Error(sqlstate::undefined_column,
-                     fmt::format("spec: {}: column {} of {} does not exist", path, core::excerpt(written), table.label()),
-                     {}, hint);
+        return Error(
+            sqlstate::undefined_column,
+            fmt::format("spec: {}: column {} of {} does not exist", path, core::excerpt(written), table.label()), {},
+            hint);
     };
     // several written names may stand for one table: a column is remembered under the first that leads to it
     RememberedTable *known = nullptr;

@@ -89,7 +89,8 @@ public:
             try {
                 (void)datum_from_text(target.column.type, target.column.typmod, step.assign);
             } catch (const PgError &error) {
-                throw Error(sqlstate::spec_invalid, fmt::format("spec: {}.on_orphan.assign: {}", step.path, error.what()),
+                throw Error(sqlstate::spec_invalid,
+                            fmt::format("spec: {}.on_orphan.assign: {}", step.path, error.what()),
                             describe(target.column, target.table) + ".", "Name a tenant of the tenant root.");
             }
         }
@@ -179,8 +180,12 @@ private:
                             "Columns: " + several + ".", "Name the right one as tenant.");
                     found = key.from_columns[0];
                 }
-            if (!found)
-                if (const Column *same = table.find(target.column.name)) found = same->number;
+            if (!found) { // by the name as written, so that its identity is remembered and survives renames
+                try {
+                    found = names_.column(table, step.spec.column, path).number;
+                } catch (const Error &) { // there is none
+                }
+            }
             if (!found)
                 throw Error(sqlstate::undefined_column,
                             fmt::format("spec: {}: no tenant key was found in {}", path, table.label()),
@@ -424,12 +429,25 @@ ResolvedMigration resolve_spec(const core::Spec &spec, NameBook &&names) {
         }
     result.identity = names.json();
     result.by_name = names.by_name();
+    result.replaced = names.replaced();
     return result;
 }
 
 ResolvedMigration resolve_migration(const MigrationRecord &migration) {
     require_owner(migration);
-    return resolve_spec(core::parse_spec_text(migration.spec), NameBook(migration.identity));
+    ResolvedMigration resolved = resolve_spec(core::parse_spec_text(migration.spec), NameBook(migration.identity));
+    if (!resolved.replaced) return resolved;
+    for (const ResolvedStep &step : resolved.steps) {
+        for (const Table *table : {&step.target.table, &step.target.root})
+            require_rights_of_creator(migration, *table);
+        for (const ResolvedSource &source : step.sources) {
+            for (const Hop &hop : source.hops)
+                require_rights_of_creator(migration, hop.table);
+            for (const auto &[type, hop] : source.types)
+                require_rights_of_creator(migration, hop.table);
+        }
+    }
+    return resolved;
 }
 
 } // namespace tenantmig
