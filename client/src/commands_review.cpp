@@ -78,7 +78,8 @@ ExitStatus review_export(const GlobalOptions &global, const ExportOptions &optio
         flush_output();
     } else {
         write_file(options.output, options.force, content);
-        messages::show_remark(fmt::format("{} open reviews written to \"{}\"", sheet.rows.size(), options.output));
+        messages::show_remark(fmt::format("{} open {} written to \"{}\"", sheet.rows.size(),
+                                          sheet.rows.size() == 1 ? "review" : "reviews", options.output));
     }
     return ExitStatus::done;
 }

@@ -161,9 +161,9 @@ ExitStatus run(const GlobalOptions &global, const RunOptions &options) {
         {opened.migration});
     if (state.rows.empty()) return ExitStatus::done;
     const auto &row = state.rows.front();
-    messages::show_remark(fmt::format("run {} of \"{}\" {}: {} of {} rows assigned, {} reviews open",
-                                      row[0].value_or(""), opened.migration, row[1].value_or(""), row[2].value_or("0"),
-                                      row[3].value_or("0"), row[4].value_or("0")));
+    messages::show_remark(fmt::format("run {} of \"{}\" {}: {} of {} rows assigned, {} {} open", row[0].value_or(""),
+                                      opened.migration, row[1].value_or(""), row[2].value_or("0"), row[3].value_or("0"),
+                                      row[4].value_or("0"), row[4].value_or("0") == "1" ? "review" : "reviews"));
     return row[4].value_or("0") == "0" ? ExitStatus::done : ExitStatus::open_reviews;
 }
 
