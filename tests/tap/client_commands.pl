@@ -83,7 +83,7 @@ client_fails('report of what is no run', ['report', 'last'], 3, qr/^error: "last
 client_ok('verify', ['verify', $name], 0, qr/ PASS /);
 
 # --- rollback ---------------------------------------------------------------------------------------------------------------------------
-client_ok('rollback --script', ['rollback', $first_run, '--script'], 0, qr/^BEGIN TRANSACTION .*\n(.*\n)*UPDATE "public"."customers" /m);
+client_ok('rollback --script', ['rollback', $first_run, '--script'], 0, qr/^BEGIN TRANSACTION .*\n(.*\n)*UPDATE (?:ONLY )?"public"."customers" /m);
 my $somebody = '(SELECT min(id) FROM customers WHERE id IN (SELECT customer_id FROM appointments WHERE company_id = 1) AND updated_at > created_at + interval \'1 second\' AND id IN (34, 28))';
 run_sql($node, "UPDATE customers SET company_id = 2 WHERE id = $somebody");
 client_ok('verify with a mismatch', ['verify', $name, '--format', 'csv'], 7, qr/,FAIL,/);
