@@ -194,6 +194,17 @@ SELECT contexts AS contexts_before, resident AS resident_before FROM boundary.in
 SELECT sum(errors) AS kinds FROM boundary.own(5000);
 SELECT contexts - :contexts_before < 200000 AS contexts_bounded, resident - :resident_before < 4000000 AS resident_bounded FROM boundary.in_use();
 
+-- an error in the middle of a run, in the transaction and in the subtransaction of a dry run: a tenant that does not fit
+CREATE TABLE boundary.roots (id text PRIMARY KEY);
+CREATE TABLE boundary.narrow (id int PRIMARY KEY, root varchar(3));
+CREATE TABLE boundary.evidence (narrow int REFERENCES boundary.narrow, root text REFERENCES boundary.roots);
+INSERT INTO boundary.roots VALUES ('a'), ('too long');
+INSERT INTO boundary.narrow VALUES (1), (2);
+INSERT INTO boundary.evidence VALUES (1, 'a'), (2, 'too long');
+SELECT * FROM boundary.attempt($$SELECT * FROM tenantmig.backfill('boundary.narrow', 'root', tenants => 'boundary.roots', sources => '[{"via": "boundary.evidence.narrow"}]')$$);
+SELECT * FROM boundary.attempt($$SELECT * FROM tenantmig.backfill('boundary.narrow', 'root', tenants => 'boundary.roots', sources => '[{"via": "boundary.evidence.narrow"}]', dry_run => true)$$);
+SELECT count(*) AS nothing FROM boundary.narrow WHERE root IS NOT NULL;
+
 -- never an internal error
 SELECT DISTINCT state FROM boundary.seen WHERE state LIKE 'XX%';
 SELECT count(*) AS errors_seen, count(DISTINCT state) AS states FROM boundary.seen;

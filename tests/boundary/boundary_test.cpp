@@ -35,7 +35,8 @@ void read_rows(const std::string &way, const RowFunction &on_row) {
         stream_query(rows, {}, on_row);
     } else if (way == "cursor") {
         Cursor cursor(rows, {});
-        while (cursor.fetch(3, on_row) > 0) {}
+        while (cursor.fetch(3, on_row) > 0) {
+        }
     } else if (way == "statement") {
         Statement(rows, {}).execute({}, on_row);
     } else if (way == "returning") { // AFTER triggers and constraint checks are still to come when the callback throws
@@ -93,8 +94,9 @@ TENANTMIG_FUNCTION(boundary_callback) {
     return Int32GetDatum(seen);
 }
 
-// The same, caught inside C++ without any subtransaction: that is sound for an exception, since PostgreSQL's executor was
-// told to stop and ended in order. Says what was caught, how many rows the callback saw, and what SPI answers afterwards.
+// The same, caught inside C++ without any subtransaction: that is sound for an exception, since PostgreSQL's executor
+// was told to stop and ended in order. Says what was caught, how many rows the callback saw, and what SPI answers
+// afterwards.
 TENANTMIG_FUNCTION(boundary_callback_caught) {
     std::string way = argument(fcinfo, 0), kind = argument(fcinfo, 1), caught = "nothing";
     int at = count_argument(fcinfo, 2), seen = 0;

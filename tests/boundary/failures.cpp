@@ -10,15 +10,17 @@ namespace {
 // A PostgreSQL error with every field that an error can have.
 void report_all_fields() {
     pg_call([] {
-        ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION), errmsg("a message with 100 %% and %s", "ünïcödé 🐘"),
-                        errdetail("the detail"), errhint("the hint"), err_generic_string(PG_DIAG_SCHEMA_NAME, "a schema"),
-                        err_generic_string(PG_DIAG_TABLE_NAME, "a table"), err_generic_string(PG_DIAG_COLUMN_NAME, "a column"),
-                        err_generic_string(PG_DIAG_DATATYPE_NAME, "a type"),
-                        err_generic_string(PG_DIAG_CONSTRAINT_NAME, "a constraint"), errcontext("the context")));
+        ereport(ERROR,
+                (errcode(ERRCODE_CHECK_VIOLATION), errmsg("a message with 100 %% and %s", "ünïcödé 🐘"),
+                 errdetail("the detail"), errhint("the hint"), err_generic_string(PG_DIAG_SCHEMA_NAME, "a schema"),
+                 err_generic_string(PG_DIAG_TABLE_NAME, "a table"), err_generic_string(PG_DIAG_COLUMN_NAME, "a column"),
+                 err_generic_string(PG_DIAG_DATATYPE_NAME, "a type"),
+                 err_generic_string(PG_DIAG_CONSTRAINT_NAME, "a constraint"), errcontext("the context")));
     });
 }
 
-// One that does not fit into the first block of a memory context: it is noticed when that memory was given back too soon.
+// One that does not fit into the first block of a memory context: it is noticed when that memory was given back too
+// soon.
 void report_long() {
     pg_call([] {
         char *text = static_cast<char *>(palloc(2000001));
@@ -42,7 +44,8 @@ void fail(const std::string &kind) {
     if (kind == "error")
         throw Error("TM001", "an error with 100 %s and ünïcödé 🐘", "its detail: %d\nsecond line", "its hint: %m");
     if (kind == "plain error") throw Error("22023", "an error without more");
-    if (kind == "long error") throw Error("TM002", std::string(2'000'000, 'm'), std::string(2'000'000, 'd'), std::string(2'000'000, 'h'));
+    if (kind == "long error")
+        throw Error("TM002", std::string(2'000'000, 'm'), std::string(2'000'000, 'd'), std::string(2'000'000, 'h'));
     if (kind == "int") throw 42; // NOLINT(hicpp-exception-baseclass): on purpose
     if (kind == "text") throw "a text";
     if (kind == "bad_alloc") throw std::bad_alloc();

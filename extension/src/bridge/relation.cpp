@@ -229,8 +229,13 @@ bool deterministic_collation(Oid collation) {
     return !OidIsValid(collation) || pg_call([collation] { return get_collation_isdeterministic(collation); });
 }
 
+// Qualified whatever the search_path, since SQL with it runs under another one; types of PostgreSQL by their plain
+// name.
 std::string type_label(Oid type) {
-    return pg_call([type] { return format_type_be(type); });
+    static constexpr std::string_view catalog = "pg_catalog.";
+    std::string label = pg_call(
+        [type] { return format_type_extended(type, -1, FORMAT_TYPE_ALLOW_INVALID | FORMAT_TYPE_FORCE_QUALIFY); });
+    return label.starts_with(catalog) ? label.substr(catalog.size()) : label;
 }
 
 } // namespace tenantmig

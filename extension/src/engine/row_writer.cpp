@@ -56,8 +56,10 @@ struct RowWriter::Implementation {
                       std::vector<bool> &written, std::vector<std::string> *changed);
     std::vector<Value> parameters(const WriteBatch &batch, std::size_t from, std::size_t count);
     void refuse_suppressed(const WriteBatch &batch, const std::vector<bool> &written);
+    // Also where the owner is the current user already: unrestricted, his UPDATE would see no row of a table that
+    // forces row security on him, and what his triggers defer would fire as whoever he is at COMMIT.
     std::unique_ptr<RunAs> identity() const {
-        return writer == GetUserId() ? nullptr : std::make_unique<RunAs>(writer, Purpose::write);
+        return writer == table.owner ? std::make_unique<RunAs>(writer, Purpose::write) : nullptr;
     }
 };
 
@@ -200,7 +202,7 @@ void RowWriter::Implementation::refuse_suppressed(const WriteBatch &batch, const
         left.new_values.push_back(batch.new_values[i]);
     }
     std::vector<Value> values = parameters(left, 0, left.size());
-    std::unique_ptr<RunAs> reader = writer == GetUserId() ? nullptr : std::make_unique<RunAs>(writer, Purpose::read);
+    std::unique_ptr<RunAs> reader = writer == table.owner ? std::make_unique<RunAs>(writer, Purpose::read) : nullptr;
     std::int64_t rows = run_query(left_sql, values).bigint(0, 1);
     if (rows > 0)
         throw Error(

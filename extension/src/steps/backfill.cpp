@@ -142,12 +142,20 @@ BackfillWriter::BackfillWriter(const MigrationRecord &migration, const ResolvedS
 
 Datum BackfillWriter::tenant_datum(core::TenantNo tenant) {
     while (tenant_datums_.size() <= tenant) {
-        MemoryContext previous = MemoryContextSwitchTo(memory_);
         Datum datum = 0;
-        if (tenants_.known().size() > tenant_datums_.size() && tenants_.known()[tenant_datums_.size()])
+        if (tenants_.known().size() > tenant_datums_.size() && tenants_.known()[tenant_datums_.size()]) {
             datum = datum_from_text(target_.column.type, target_.column.typmod,
                                     tenants_.text(static_cast<core::TenantNo>(tenant_datums_.size())));
-        MemoryContextSwitchTo(previous);
+            datum = pg_call([datum, type = target_.column.type, context = memory_] {
+                std::int16_t length;
+                bool by_value;
+                get_typlenbyval(type, &length, &by_value);
+                MemoryContext previous = MemoryContextSwitchTo(context);
+                Datum copy = datumCopy(datum, by_value, length);
+                MemoryContextSwitchTo(previous);
+                return copy;
+            });
+        }
         tenant_datums_.push_back(datum);
     }
     return tenant_datums_[tenant];
