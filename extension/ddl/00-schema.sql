@@ -1,3 +1,7 @@
+-- Nothing below is looked up in the schemas of whoever creates the extension: functions made there by others would end up in its views and
+-- defaults, and run as whoever reads them.
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
 -- A plain CREATE SCHEMA: IF NOT EXISTS or `schema =` in the control file would install into a schema that somebody else made first.
 CREATE SCHEMA tenantmig;
 COMMENT ON SCHEMA tenantmig IS 'tenantmig: retrofit multi-tenancy to tables that already hold data';

@@ -21,6 +21,8 @@ public:
     Column column(const Table &table, const std::string &written, const std::string &path);
 
     bool by_name() const; // whether anything had to be resolved by name again: the remembered identity is out of date
+    bool replaced()
+        const; // by_name(), and not because of a restore: another table stands under the name of one that has gone
     std::string json() const;
 
 private:

@@ -57,6 +57,7 @@ struct ResolvedMigration {
     std::vector<ResolvedStep> steps; // in the order of execution
     std::string identity;            // NameBook::json()
     bool by_name = false;            // identity had to be renewed
+    bool replaced = false;           // another table stands under the name of one that has gone
 };
 
 // Resolves a spec: `names` decides what its names mean. Checks objects, types, rights of the current user (42501),

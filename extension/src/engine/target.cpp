@@ -50,10 +50,27 @@ StepTarget resolve_target(const core::Spec &spec, const core::BackfillStep &step
     return target;
 }
 
+void require_rights_of_creator(const MigrationRecord &migration, const Table &table) {
+    if (!OidIsValid(migration.owner_oid) ||
+        pg_call([creator = migration.owner_oid, owner = table.owner] { return has_privs_of_role(creator, owner); }))
+        return;
+    throw Error(
+        sqlstate::insufficient_privilege,
+        fmt::format("migration \"{}\" does not extend to table {}", migration.name, table.label()),
+        fmt::format("The table it was created for is gone. This one belongs to {}, whose privileges {}, the owner "
+                    "of the migration, does not have.",
+                    role_name(table.owner), migration.owner),
+        "Drop the migration and create it again, as somebody with rights on the table.");
+}
+
 StepTarget locate_target(const MigrationRecord &migration, std::int32_t number) {
     core::Spec spec = core::parse_spec_text(migration.spec);
     NameBook names(migration.identity);
-    return resolve_target(spec, find_step(spec, number), names);
+    StepTarget target = resolve_target(spec, find_step(spec, number), names);
+    if (names.replaced())
+        for (const Table *table : {&target.table, &target.root})
+            require_rights_of_creator(migration, *table);
+    return target;
 }
 
 } // namespace tenantmig

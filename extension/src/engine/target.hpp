@@ -22,6 +22,10 @@ struct StepTarget {
 // expected.
 StepTarget locate_target(const MigrationRecord &migration, std::int32_t step);
 
+// A table that took the place of one that has gone is not what the migration's owner had in his hands: without rights
+// on the new one (42501) he would have others, a superuser for instance, write to it for him.
+void require_rights_of_creator(const MigrationRecord &migration, const Table &table);
+
 // The same while a spec is being resolved.
 StepTarget resolve_target(const core::Spec &spec, const core::BackfillStep &step, NameBook &names);
 
