@@ -61,6 +61,14 @@ SELECT outcome, row_count FROM tenantmig.backfill('up | # <b>');
 DROP TABLE "a|b *c* <i>`d`</i> _e_ [f](g) \ #h" CASCADE;
 SELECT public.steady(line) AS line FROM regexp_split_to_table(tenantmig.report(2), '\n') line WHERE line LIKE 'Only %';
 
+-- more reviews than a report lists
+CREATE TABLE "it's many" (id integer PRIMARY KEY, company_id integer REFERENCES companies);
+CREATE TABLE facts (many_id integer REFERENCES "it's many", company_id integer REFERENCES companies);
+INSERT INTO "it's many" SELECT generate_series(1, 23);
+SELECT outcome, row_count FROM tenantmig.backfill('"it''s many"', 'company_id');
+SELECT line FROM (SELECT substr(r, strpos(r, '## Reviews')) AS line FROM tenantmig.report(3) r) s;
+SELECT jsonb_array_length(tenantmig.report(3, 'json')::jsonb #> '{reviews,first_open}') AS listed, tenantmig.report(3, 'json')::jsonb #> '{reviews,open}' AS open;
+
 SELECT public.attempt('SELECT tenantmig.report(1, ''html'')');
 SELECT public.attempt('SELECT tenantmig.report(1, '''')');
 SELECT public.attempt('SELECT tenantmig.report(1, NULL)');

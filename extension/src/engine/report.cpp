@@ -100,7 +100,7 @@ std::string json_report(const RunReport &report) {
                         {"error", or_null(run.error)}};
     out["duration_seconds"] = run.finished_at.empty() ? ordered_json() : ordered_json(report.seconds);
     out["rows_per_second"] = report.seconds > 0
-                                 ? ordered_json(std::round(static_cast<double>(run.row_done) / report.seconds))
+                                 ? ordered_json(std::llround(static_cast<double>(run.row_done) / report.seconds))
                                  : ordered_json();
     out["row_total"] = run.row_total;
     out["row_done"] = run.row_done;

@@ -1,4 +1,6 @@
 // Markdown that reads well as it stands: columns are aligned in the source, and names of other people stay names.
+#include "core/undo_text.hpp"
+
 #include "engine/report.hpp"
 
 namespace tenantmig {
@@ -140,8 +142,9 @@ std::string reviews(const RunReport &report) {
         table.add({std::to_string(review.id), review.relation, review.row_key, review.review_class, review.candidates});
     out += table.text();
     if (static_cast<std::size_t>(report.open) > report.first_open.size())
-        out += fmt::format("The first {} of {}; `SELECT * FROM tenantmig.review(name)` lists all.\n\n",
-                           report.first_open.size(), report.open);
+        out +=
+            fmt::format("The first {} of {}; this lists all:\n\n```sql\nSELECT * FROM tenantmig.review({});\n```\n\n",
+                        report.first_open.size(), report.open, core::sql_literal(report.run.migration));
     return out;
 }
 
