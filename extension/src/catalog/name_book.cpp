@@ -183,7 +183,8 @@ Column NameBook::column(const Table &table, const std::string &written, const st
             }
             return *column;
         }
-    if (written.size() > core::max_identifier_length)
+    // In quotes it is longer as written than as a name; split_identifier() measures that.
+    if (written.size() > core::max_identifier_length && written.front() != '"')
         throw Error(sqlstate::name_too_long,
                     fmt::format("spec: {}: name of {} bytes is too long", path, written.size()),
                     "PostgreSQL would cut it to 63 bytes without an error.", "Write the column's real name.");
