@@ -130,7 +130,12 @@ void lock_migration(const MigrationRecord &migration) {
     // run.
     Rows rows = own_query("SELECT id FROM tenantmig.migration WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED",
                           {bigint_value(migration.id)});
-    if (!rows.empty()) return;
+    if (!rows.empty()) {
+        // A new version of the row: a transaction whose snapshot is older than this run's end gets 40001 here, instead
+        // of a queue and a log that it cannot see.
+        own_query("UPDATE tenantmig.migration SET created_at = created_at WHERE id = $1", {bigint_value(migration.id)});
+        return;
+    }
     (void)get_migration(migration.id);
     throw Error(sqlstate::object_in_use,
                 fmt::format("another run or decision is active on migration {}", core::excerpt(migration.name)),
@@ -148,7 +153,13 @@ RunRecord get_run(std::int64_t id) {
 
 void lock_run(std::int64_t id) {
     require_writable();
-    own_query("SELECT id FROM tenantmig.run_log WHERE id = $1 FOR NO KEY UPDATE", {bigint_value(id)});
+    // A new version of the row, for the same reason as in lock_migration: the head of the chain must be the newest.
+    Rows rows = own_query("UPDATE tenantmig.run_log SET state = state WHERE id = $1", {bigint_value(id)});
+    if (rows.empty()) (void)get_run(id); // dropped while we waited
+}
+
+void lock_runs(std::int64_t migration) {
+    own_query("UPDATE tenantmig.run_log SET state = state WHERE migration_id = $1", {bigint_value(migration)});
 }
 
 std::optional<RunRecord> latest_run(std::int64_t migration, bool completed_only) {

@@ -38,7 +38,8 @@ struct RunRecord {
 RunRecord get_run(std::int64_t id); // 42704
 // Locks the run's row until the end of the transaction, waiting for others: whoever appends to its change log outside
 // of a run does so first, so that the chain does not fork.
-void lock_run(std::int64_t id);
+void lock_run(std::int64_t id); // 42704
+void lock_runs(std::int64_t migration);
 std::optional<RunRecord> latest_run(std::int64_t migration, bool completed_only);
 std::int64_t insert_run(std::int64_t migration, const std::string &plan_hash);
 // Writes counts and state of `run`; finished_at is set when the state is final.

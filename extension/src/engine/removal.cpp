@@ -9,6 +9,7 @@ void remove_migration(const std::string &name, bool force) {
     MigrationRecord migration = get_migration(name);
     require_owner(migration);
     lock_migration(migration);
+    lock_runs(migration.id); // waits for decisions that have not committed yet
     if (auto runs = runs_to_undo(migration.id); !runs.empty() && !force) {
         std::string list;
         for (std::int64_t run : runs)
