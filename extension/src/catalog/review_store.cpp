@@ -177,8 +177,7 @@ void decide_review(std::int64_t id, const char *state, const std::optional<std::
     ReviewRow found = get_review(id);
     throw Error(sqlstate::prerequisite_state, fmt::format("review {} is closed already", id),
                 found.withdrawn
-                    ? fmt::format("It was withdrawn at {}: its run was rolled back, or newer evidence replaced it.",
-                                  found.decided_at)
+                    ? fmt::format("It was withdrawn at {}: {}.", found.decided_at, core::excerpt(found.note, 200))
                     : fmt::format("It was {} by {} at {}{}.", found.state, core::excerpt(found.decided_by),
                                   found.decided_at,
                                   found.tenant.empty() ? std::string() : " with tenant " + core::excerpt(found.tenant)),
