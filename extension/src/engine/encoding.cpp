@@ -105,7 +105,7 @@ void TenantDictionary::check_known(const StepTarget &target) {
     std::string sql =
         fmt::format("SELECT u.position FROM pg_catalog.unnest($1::{0}[]) WITH ORDINALITY AS u(tenant, position) "
                     "WHERE EXISTS (SELECT FROM {1} AS r WHERE r.{2} OPERATOR(pg_catalog.=) u.tenant)",
-                    type, target.root.sql(), quoted(key.name));
+                    type, target.root.target(), quoted(key.name));
     for (; from < texts_.size(); from += portion) {
         std::size_t count = std::min(portion, texts_.size() - from);
         Value tenants = text_array_value(std::span<const std::string>(texts_.data() + from, count));

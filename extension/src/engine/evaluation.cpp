@@ -93,7 +93,7 @@ void Evaluation::read_hop(const ResolvedSource &source, const Hop &hop, bool las
         identity = identity_classes(*ahead);
         sql += ", " + columns_sql(hop.table, ahead->key, identity);
     }
-    sql += fmt::format(" FROM {} AS e WHERE true", hop.table.sql());
+    sql += fmt::format(" FROM {} AS e WHERE true", hop.table.target());
     for (AttrNumber number : hop.key)
         sql += fmt::format(" AND e.{} IS NOT NULL", quoted(hop.table.at(number).name));
     if (!overlay)

@@ -67,21 +67,23 @@ void check_table(Checks &checks, const ResolvedStep &step) {
     std::string names;
     for (const TriggerNote &trigger : triggers) {
         names += (names.empty() ? "" : ", ") + trigger.trigger;
+        std::string columns;
         for (const std::string &column : trigger.columns)
-            names += " (" + column + ")";
+            columns += (columns.empty() ? "" : ", ") + column;
+        if (!columns.empty()) names += " (" + columns + ")";
     }
     checks.check("row_triggers", triggers.empty(), "0", std::to_string(triggers.size()),
                  names.empty() ? table.label() : table.label() + ": " + names,
                  "They fire for each row that is written; columns that they change are not restored by a rollback.",
                  "WARN");
     Rows indexes = own_query(
-        "SELECT count(*), string_agg(indexrelid::regclass::text, ', ') FROM pg_index WHERE indrelid = $1 AND $2 = ANY "
-        "(indkey::int2[])",
+        "SELECT count(*), string_agg(indexrelid::regclass::text, ', ' ORDER BY indexrelid) FROM pg_index "
+        "WHERE indrelid = $1 AND $2 = ANY (indkey::int2[])",
         {{OIDOID, ObjectIdGetDatum(table.oid), false}, {INT2OID, Int16GetDatum(step.target.column.number), false}});
     checks.check("tenant_key_index", indexes.bigint(0, 1) == 0, "0", std::to_string(indexes.bigint(0, 1)),
                  indexes.text(0, 2) ? table.label() + ": " + *indexes.text(0, 2) : table.label(),
                  "Each row written costs an entry in it: cheaper is to build the index after the backfill.", "WARN");
-    std::string root = step.target.root.sql();
+    std::string root = step.target.root.target();
     bool has_tenants;
     {
         RunAs owner(step.target.root.owner, Purpose::read);
