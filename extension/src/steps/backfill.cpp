@@ -35,6 +35,7 @@ public:
 
     void row(const EvaluatedRow &row) override;
     void portion_done() override;
+    void close_settled();
 
     const OutcomeCounts &counts() const { return counts_; }
     const std::vector<std::string> &changed_columns() const { return writer_.changed_columns(); }
@@ -84,7 +85,7 @@ private:
     Pending assigned_, deleted_;
     std::map<core::Outcome, Queue> reviews_;
     core::EvidenceMap queued_; // reviews of earlier runs: key -> fingerprint of class and candidates, id
-    std::vector<std::int64_t> outdated_;
+    std::vector<std::int64_t> outdated_, met_; // ids of these: to be withdrawn, and seen again
     TimestampTz portion_started_, started_, last_report_;
     bool reported_ = false;
 };
@@ -261,6 +262,7 @@ void BackfillWriter::queue(core::Outcome review_class, const EvaluatedRow &row) 
         std::vector<core::Candidate> found;
         queued_.find(key, 0, found);
         if (!found.empty()) {
+            met_.push_back(static_cast<std::int64_t>(found[0].count));
             if (found[0].tenant == fingerprint(core::outcome_name(review_class), candidates))
                 return; // queued or dismissed already, on the same evidence
             outdated_.push_back(static_cast<std::int64_t>(found[0].count));
@@ -360,6 +362,19 @@ void BackfillWriter::portion_done() {
     portion_started_ = GetCurrentTimestamp();
 }
 
+// Rows in the queue that did not come by: somebody gave them a key, they have gone, or the step's conditions leave them
+// out now. Nobody has to decide on them any more.
+void BackfillWriter::close_settled() {
+    if (queued_.size() == 0) return;
+    std::sort(met_.begin(), met_.end());
+    std::vector<std::int64_t> settled;
+    queued_.for_each([&](std::string_view, core::TenantNo, std::uint64_t id) {
+        if (!std::binary_search(met_.begin(), met_.end(), static_cast<std::int64_t>(id)))
+            settled.push_back(static_cast<std::int64_t>(id));
+    });
+    withdraw(settled, "tenantmig", fmt::format("settled before run {}: the row has a key, or is gone", run_));
+}
+
 void BackfillWriter::report_progress() {
     TimestampTz now = GetCurrentTimestamp();
     if (now - last_report_ < progress_interval) return;
@@ -454,6 +469,7 @@ std::vector<OutcomeCount> run_steps(const MigrationRecord &record, const Resolve
         evaluation.read_evidence();
         BackfillWriter writer(record, step, tenants, run.id, log, before.null, limit, overlay);
         evaluation.evaluate(writer);
+        writer.close_settled();
         if (overlay) overlay->finish();
         limit -= std::min(limit, writer.written());
         *written += writer.written();
