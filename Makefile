@@ -64,8 +64,8 @@ format: ## lay out all C++ files in place
 bench: ## measure against hand-written SQL (ROUNDS=5 N=1000000 VARIANTS="b0 backfill")
 	@$(RUN)/packages && $(RUN)/throwaway tests/bench/run
 
-oracle: ## compare random cases with an independent model (CASES=1000 SEED=)
-	@$(RUN)/packages && SUITES=oracle CASES=$(or $(CASES),1000) $(RUN)/throwaway tests/run/check
+oracle: ## compare random cases with an independent model (CASES=1000 SEED=random)
+	@$(RUN)/packages && SUITES=oracle CASES=$(or $(CASES),1000) SEED=$(or $(SEED),random) $(RUN)/throwaway tests/run/check
 
 mutants: ## seed errors into the engine and see each one caught by a test
 	@$(RUN)/packages && tests/mutants/run
