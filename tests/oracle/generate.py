@@ -221,7 +221,7 @@ class Generator(Tables):
         step = Step(self.new_table(["customers", "contacts", "tickets"][number]), column_name)
         target = step.table
         if self.big and number == 0:
-            count = rng.randint(2000, 5000)
+            count = rng.randint(5000, 9000)  # with 1 MB of memory the evidence goes through temporary files
         else:
             count = rng.choice([0, 1, 10, 30, 30, 60, 60, 120, 200])
         styles = ["pk", "pk", "pk+ref", "unique"] if case.one_line else ["pk", "pk", "pk", "pk+ref", "pk2", "pk2", "unique", "unique2"]

@@ -16,7 +16,7 @@ class Tables:
         rng = self.rng
         self.case = Case(seed=seed, one_line=rng.random() < 0.18)
         self.strange = rng.choice([0, 0.15, 0.4, 0.9])
-        self.big = rng.random() < 0.05 if big is None else big
+        self.big = rng.random() < 0.04 if big is None else big
         self.owned = rng.random() < 0.6
         self.table_names = Names(rng, self.strange)
         shared = Names(rng, self.strange)

@@ -77,10 +77,10 @@ def key_values(rng, type_name, count):
             values.add(str(uuid.UUID(int=rng.getrandbits(128))))
     else:
         values.update(rng.sample(ODD_TEXT, min(len(ODD_TEXT), count // 3)))
-        number = 0
+        number, tail = 0, "-" + "x" * 50 if count > 1000 else ""
         while len(values) < count:
             number += 1
-            values.add(f"{rng.choice(['k', 'K', 'key-', 'ü'])}{number}")
+            values.add(f"{rng.choice(['k', 'K', 'key-', 'ü'])}{number}{tail}")
     values = sorted(values, key=str)
     rng.shuffle(values)
     return values[:count]
