@@ -225,6 +225,34 @@ SELECT * FROM who.as_role('regress_boss', $$SELECT tenantmig.plan('gone')$$);
 -- the name is what a dump keeps, so a role that is made later under that name takes it over; the tables take rights of their own
 SELECT tenantmig.drop_migration(m) FROM unnest('{gone,boss,super}'::text[]) m;
 
+-- a partition of another owner: its triggers would run as the owner of the whole table
+CREATE TABLE who.parted (id int PRIMARY KEY, company_id bigint) PARTITION BY RANGE (id);
+CREATE TABLE who.part PARTITION OF who.parted FOR VALUES FROM (0) TO (100) PARTITION BY RANGE (id);
+CREATE TABLE who.subpart PARTITION OF who.part FOR VALUES FROM (0) TO (50);
+CREATE TABLE who.pointers (id int REFERENCES who.parted, company_id bigint);
+INSERT INTO who.parted VALUES (1);
+INSERT INTO who.pointers VALUES (1, 1);
+ALTER TABLE who.subpart OWNER TO regress_owner;
+SET ROLE regress_owner;
+CREATE TRIGGER fire BEFORE UPDATE ON who.subpart FOR EACH ROW EXECUTE FUNCTION hostile.fire();
+RESET ROLE;
+TRUNCATE who.ran;
+BEGIN;
+UPDATE who.parted SET company_id = 1;                        -- the trap
+SELECT * FROM who.ran;
+ROLLBACK;
+SELECT * FROM who.attempt($$SELECT tenantmig.backfill('who.parted', 'company_id', tenants => 'hostile.companies', sources => '[{"via": "who.pointers.id"}]')$$);
+ALTER TABLE who.parted OWNER TO regress_owner;
+ALTER TABLE who.part OWNER TO regress_owner;
+SELECT * FROM who.attempt($$SELECT tenantmig.backfill('who.parted', 'company_id', tenants => 'hostile.companies', sources => '[{"via": "who.pointers.id"}]')$$);
+SELECT * FROM who.ran;
+-- given away after the run: neither undone nor run again under the wrong name
+ALTER TABLE who.parted OWNER TO postgres;
+SELECT * FROM who.attempt($$SELECT tenantmig.rollback(max(id)) FROM tenantmig.runs$$);
+ALTER TABLE who.subpart OWNER TO postgres;
+ALTER TABLE who.part OWNER TO postgres;
+SELECT * FROM who.attempt($$SELECT tenantmig.rollback(max(id)) FROM tenantmig.runs$$);
+
 -- EXECUTE is nobody's, nor are the tables and sequences; views and functions go by grant_access
 CREATE ROLE regress_nobody;
 SELECT p.oid::regprocedure AS open_to_all FROM pg_proc p WHERE p.pronamespace = 'tenantmig'::regnamespace

@@ -13,12 +13,41 @@ const core::BackfillStep &find_step(const core::Spec &spec, std::int32_t number)
                 fmt::format("step {} of migration \"{}\" does not exist", number, spec.migration), {},
                 "The migration was replaced since; restore its spec.");
 }
+
+// Writing to a partition runs its triggers and constraints, and we write as the owner of the whole table: whoever owns
+// a partition without having that role's rights would get them.
+void require_one_owner(const Table &table, const std::string &path) {
+    if (table.kind != RELKIND_PARTITIONED_TABLE) return;
+    Oid foreign = pg_call([oid = table.oid, owner = table.owner] {
+        Oid found = InvalidOid;
+        List *members = find_all_inheritors(oid, AccessShareLock, nullptr);
+        for (int i = 0; i < list_length(members) && !OidIsValid(found); i++) {
+            HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(list_nth_oid(members, i)));
+            if (!HeapTupleIsValid(tuple)) continue;
+            if (!has_privs_of_role(reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relowner, owner))
+                found = list_nth_oid(members, i);
+            ReleaseSysCache(tuple);
+        }
+        list_free(members);
+        return found;
+    });
+    if (!OidIsValid(foreign)) return;
+    std::optional<Table> partition = describe_table(foreign);
+    std::string name = partition ? partition->label() : table.label();
+    std::string owner = role_name(table.owner);
+    throw Error(sqlstate::insufficient_privilege,
+                fmt::format("spec: {}: partition {} belongs to another role than its table", path, name),
+                fmt::format("Its triggers would run as {}, whose privileges {} does not have.", owner,
+                            partition ? role_name(partition->owner) : "its owner"),
+                fmt::format("ALTER TABLE {} OWNER TO {};", name, quoted(owner)));
+}
 } // namespace
 
 StepTarget resolve_target(const core::Spec &spec, const core::BackfillStep &step, NameBook &names) {
     StepTarget target;
     target.step = step.number;
     target.table = names.table(step.table, step.path + ".table");
+    require_one_owner(target.table, step.path + ".table");
     target.column = names.column(target.table, step.column, step.path + ".column");
     if (step.soft_delete)
         target.soft_delete = names.column(target.table, *step.soft_delete, step.path + ".soft_delete");
