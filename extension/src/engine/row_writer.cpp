@@ -4,6 +4,7 @@ namespace tenantmig {
 
 namespace {
 constexpr std::size_t observed_rows = 1000; // of the first batch: enough to see what a trigger does, too few to cost
+constexpr char values_clause[] = " FROM ROWS FROM (";
 
 Oid array_of(Oid type) {
     Oid array = pg_call([type] { return get_array_type(type); });
@@ -37,6 +38,18 @@ Value array_value(const ElementType &element, const std::vector<Datum> &values, 
                                                   element.by_value, element.align));
     });
     return {element.array, array, false};
+}
+
+// What fails inside of our statement is mostly a trigger or a constraint of the user, and PostgreSQL shows the
+// statement whole: a screen of it that hides the error. The context keeps its beginning, with table and column.
+void shorten_statement(char *context, const std::string &statement) {
+    constexpr std::string_view dots = "...";
+    std::size_t keep = statement.find(values_clause);
+    char *found = context ? std::strstr(context, statement.c_str()) : nullptr;
+    if (!found || keep == std::string::npos) return;
+    const char *rest = found + statement.size();
+    dots.copy(found + keep, dots.size());
+    std::memmove(found + keep + dots.size(), rest, std::strlen(rest) + 1);
 }
 } // namespace
 
@@ -101,9 +114,8 @@ RowWriter::RowWriter(const Table &table, const Column &column, const std::vector
         names += "expected, ";
         match += fmt::format(" AND (t.{0} {1} u.expected OR (t.{0} IS NULL AND u.expected IS NULL))", name, equals);
     }
-    std::string set =
-        fmt::format("UPDATE {} AS t SET {} = u.new_value FROM ROWS FROM ({}) WITH ORDINALITY AS u({}position)",
-                    table.target(), name, arrays, names);
+    std::string set = fmt::format("UPDATE {} AS t SET {} = u.new_value{}{}) WITH ORDINALITY AS u({}position)",
+                                  table.target(), name, values_clause, arrays, names);
     std::string returning = fmt::format(" RETURNING u.position, (t.{0} {1} u.new_value) IS NOT FALSE AND (t.{0} IS "
                                         "NULL) OPERATOR(pg_catalog.=) (u.new_value IS NULL)",
                                         name, equals);
@@ -174,9 +186,13 @@ std::uint64_t RowWriter::Implementation::run(Statement &prepared, const WriteBat
                     changed->push_back(observed_columns[i]);
         return true;
     };
-    {
+    try {
         auto as_writer = identity();
         prepared.execute(values, on_row);
+    } catch (const PgError &error) {
+        for (const std::string *text : {&observing_sql, &sql})
+            shorten_statement(error.data()->context, *text);
+        throw;
     }
     for (const Value &value : values)
         pfree(DatumGetPointer(value.datum));
