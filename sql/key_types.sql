@@ -9,6 +9,8 @@ SET search_path = key_types;
 -- A value of a type, from a number: extreme ones and awkward ones among them.
 CREATE FUNCTION value(type text, n integer) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT CASE type
+    WHEN 'number' THEN CASE n WHEN 1 THEN '-2147483648' WHEN 2 THEN '65540' ELSE n::text END
+    WHEN 'big' THEN CASE n WHEN 1 THEN '-9223372036854775808' WHEN 2 THEN '4294967300' ELSE n::text END
     WHEN 'smallint' THEN CASE n WHEN 1 THEN '-32768' WHEN 2 THEN '32767' WHEN 3 THEN '0' ELSE n::text END
     WHEN 'integer' THEN CASE n WHEN 1 THEN '-2147483648' WHEN 2 THEN '2147483647' WHEN 3 THEN '0' ELSE n::text END
     WHEN 'bigint' THEN CASE n WHEN 1 THEN '-9223372036854775808' WHEN 2 THEN '9223372036854775807' WHEN 3 THEN '0' ELSE n::text END
@@ -56,7 +58,19 @@ SELECT try('integer', 'smallint', 'bigint') AS smaller, try('bigint', 'integer',
 CREATE DOMAIN code AS text CHECK (length(VALUE) < 50);
 CREATE DOMAIN number AS integer CHECK (VALUE <> 13);
 SELECT try('text', 'varchar', 'text') AS text_to_varchar, try('varchar', 'text', 'varchar') AS varchar_to_text;
+CREATE DOMAIN big AS bigint;
 SELECT try('code', 'text') AS domain_key, try('integer', 'integer', 'number') AS domain_root;
+SELECT k AS key, t AS tenant_key, try(k, t) AS wrong FROM unnest('{number,big,code}'::text[]) k, unnest('{number,big,code}'::text[]) t;
+-- two keys whose low bits are the same are two keys
+CREATE TABLE tenants (id big PRIMARY KEY);
+CREATE TABLE wide (id big PRIMARY KEY, tenant_id big);
+CREATE TABLE of_wide (wide_id big, tenant_id big);
+INSERT INTO tenants SELECT n FROM unnest('{1,65537,4294967297,-9223372036854775807}'::bigint[]) n;
+INSERT INTO wide SELECT id FROM tenants;
+INSERT INTO of_wide SELECT id, id FROM tenants;
+SELECT outcome, row_count FROM tenantmig.backfill('wide', 'tenant_id', 'tenants', sources => '[{"via": "of_wide.wide_id"}]');
+SELECT * FROM wide ORDER BY id;
+DROP TABLE of_wide, wide, tenants;
 
 -- Keys of several columns, and foreign keys of several columns.
 CREATE TABLE companies (id integer PRIMARY KEY);

@@ -66,7 +66,7 @@ SELECT tenantmig.backfill('by_tenant', 'company_id', 'companies', sources => '[{
 ALTER TABLE by_tenant_none ALTER id SET NOT NULL;
 SELECT tenantmig.backfill('by_tenant_none', 'company_id', 'companies', sources => '[{"via": "for_tenant.of_id"}]');
 
--- inheritance: a parent is itself, not its children; the children's rows are evidence of their parent where SQL would read them
+-- inheritance: a table is itself, not its children: neither are their rows written with it, nor are they evidence, as for foreign keys
 CREATE TABLE things (id integer PRIMARY KEY, company_id integer);
 CREATE TABLE special_things (PRIMARY KEY (id), extra integer) INHERITS (things);
 CREATE TABLE events (id integer PRIMARY KEY, thing_id integer, company_id integer);

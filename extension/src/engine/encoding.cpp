@@ -20,10 +20,11 @@ void KeyEncoder::append(TupleTableSlot *slot, int column, KeyClass key_class) {
     Datum value = slot->tts_values[column];
     switch (key_class) {
     case KeyClass::integer: {
-        Oid type = TupleDescAttr(slot->tts_tupleDescriptor, column)->atttypid;
-        std::int64_t number = type == INT8OID   ? DatumGetInt64(value)
-                              : type == INT4OID ? DatumGetInt32(value)
-                                                : DatumGetInt16(value);
+        // by length, not by type: a domain over an integer has a type of its own
+        int length = TupleDescAttr(slot->tts_tupleDescriptor, column)->attlen;
+        std::int64_t number = length == 8   ? DatumGetInt64(value)
+                              : length == 4 ? DatumGetInt32(value)
+                                            : DatumGetInt16(value);
         buffer_.append(reinterpret_cast<const char *>(&number), sizeof number);
         break;
     }
