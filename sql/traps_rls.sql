@@ -152,7 +152,7 @@ GRANT SELECT ON elsewhere.limits TO regress_hidden;
 CREATE FUNCTION hidden.limited() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   -- unqualified names, and a table of somebody else whose policies apply to the owner of this one
-  SELECT format('%s limits, row_security %s, search_path %s, %s companies', count(*), current_setting('row_security'), current_setting('search_path'),
+  SELECT format('%s limits, row_security %s, search_path %s, lock_timeout %s, %s companies', count(*), current_setting('row_security'), current_setting('search_path'), current_setting('lock_timeout'),
     (SELECT count(*) FROM companies)) INTO NEW.note FROM limits;
   RETURN NEW;
 END $$;
@@ -179,6 +179,8 @@ SELECT outcome, row_count FROM tenantmig.rollback((SELECT max(id) FROM tenantmig
 \echo :LAST_ERROR_SQLSTATE
 SET search_path = hidden, elsewhere;
 SELECT outcome, row_count FROM tenantmig.rollback((SELECT max(id) FROM tenantmig.runs));
+SELECT DISTINCT note FROM customers WHERE note <> '';
+SHOW lock_timeout;
 
 RESET search_path;
 DROP EXTENSION tenantmig CASCADE;

@@ -22,6 +22,7 @@ TENANTMIG_FUNCTION(tenantmig_plan) {
     std::string name = Arguments(fcinfo).text(0, "name");
     ResultSet rows(fcinfo);
     SpiSession spi;
+    tenantmig::LockTimeout timeout; // ::LockTimeout is PostgreSQL's
     for (const PlanRow &row : plan_migration(get_migration(name)))
         rows.add({std::to_string(row.step), row.kind, row.count.relation, row.count.outcome, row.count.source,
                   std::to_string(row.count.rows), row.path, filled(row.locks),
@@ -39,6 +40,7 @@ TENANTMIG_FUNCTION(tenantmig_plan_hash) {
     std::string hash;
     {
         SpiSession spi;
+        tenantmig::LockTimeout timeout; // ::LockTimeout is PostgreSQL's
         ResolvedMigration migration = resolve_migration(get_migration(name));
         hash = hash_plan(migration);
         if (with_counts) hash += ":" + counts_token(forecast(migration, false));
@@ -51,6 +53,7 @@ TENANTMIG_FUNCTION(tenantmig_preflight) {
     std::string name = Arguments(fcinfo).text(0, "name");
     ResultSet rows(fcinfo);
     SpiSession spi;
+    tenantmig::LockTimeout timeout; // ::LockTimeout is PostgreSQL's
     add_checks(rows, preflight_migration(get_migration(name)));
     return static_cast<Datum>(0);
 }
@@ -59,6 +62,7 @@ TENANTMIG_FUNCTION(tenantmig_verify) {
     std::string name = Arguments(fcinfo).text(0, "name");
     ResultSet rows(fcinfo);
     SpiSession spi;
+    tenantmig::LockTimeout timeout; // ::LockTimeout is PostgreSQL's
     add_checks(rows, verify_migration(get_migration(name)));
     return static_cast<Datum>(0);
 }

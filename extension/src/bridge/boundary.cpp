@@ -69,6 +69,9 @@ void describe_current_exception(Report *report) noexcept {
         if (data->sqlerrcode == ERRCODE_INTERNAL_ERROR && data->message &&
             std::strncmp(data->message, too_large, sizeof too_large - 1) == 0)
             data->sqlerrcode = ERRCODE_OUT_OF_MEMORY;
+        if (data->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && !data->hint)
+            data->hint = const_cast<char *>("Another session holds a row or table that this needs; nothing was "
+                                            "changed. Call again, or set lock_timeout to wait longer.");
         report->data = copy_error(data);
         report->sqlstate = ERRCODE_OUT_OF_MEMORY; // for want of a copy
     } catch (const Error &error) {

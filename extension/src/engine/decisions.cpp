@@ -152,6 +152,7 @@ Located locate(std::int64_t id) {
 } // namespace
 
 DecidedReview resolve_review(std::int64_t id, const std::string &text, const std::optional<std::string> &note) {
+    LockTimeout timeout;
     auto [review, target, key, standing] = locate(id);
     Tenant tenant = known_tenant(target, text);
     std::string actor = actor_name();
@@ -178,6 +179,7 @@ DecidedReview resolve_review(std::int64_t id, const std::string &text, const std
 }
 
 DecidedReview dismiss_review(std::int64_t id, const std::optional<std::string> &note) {
+    LockTimeout timeout;
     Located located = locate(id);
     std::string actor = actor_name();
     lock_run(located.review.run); // a rollback of the run withdraws reviews: one of the two goes first

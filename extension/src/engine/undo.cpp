@@ -217,6 +217,7 @@ void require_undoable(const RunRecord &run) {
 } // namespace
 
 std::vector<UndoCount> undo_run(std::int64_t id) {
+    LockTimeout timeout;
     RunRecord run = get_run(id);
     MigrationRecord migration = get_migration(run.migration_id);
     require_owner(migration);

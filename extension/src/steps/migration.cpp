@@ -22,10 +22,12 @@ std::string printable(std::string name) {
 } // namespace
 
 ResolvedMigration check_migration(const std::string &spec) {
+    LockTimeout timeout;
     return resolve_spec(core::parse_spec_text(spec), NameBook());
 }
 
 MigrationRecord create_migration(const std::string &document) {
+    LockTimeout timeout;
     core::Spec spec = core::parse_spec_text(document);
     if (auto existing = find_migration(spec.migration)) {
         require_owner(*existing);
@@ -68,6 +70,7 @@ nlohmann::json argument_json(const std::string &argument, const std::string &tex
 } // namespace
 
 std::string spec_of(const TableBackfill &arguments) {
+    LockTimeout timeout;
     NameBook names;
     Table table = resolve_argument("relation", [&] { return names.table(arguments.relation, "relation"); });
     Column column =
