@@ -23,8 +23,8 @@ public:
     RowWriter(const Table &table, const Column &column, const std::vector<AttrNumber> &key, bool over_null, Oid writer);
     ~RowWriter();
     // Writes; sets written[i] for each row that was written. TM010 if a trigger of the user put another value there.
-    // TM010 too if a trigger suppressed the write of a row (over_null only). changed_columns(): names of other columns that triggers changed (looked for in the first batch only, on at most 1,000
-    // rows).
+    // TM010 too if a trigger suppressed the write of a row (over_null only). changed_columns(): names of other columns
+    // that triggers changed (looked for in the first batch only, on at most 1,000 rows).
     std::uint64_t write(const WriteBatch &batch, std::vector<bool> &written);
     const std::vector<std::string> &changed_columns() const { return changed_columns_; }
 
