@@ -5,6 +5,7 @@ DROP EXTENSION IF EXISTS tenantmig CASCADE;
 CREATE EXTENSION tenantmig;
 CREATE SCHEMA spill;
 SET search_path = spill;
+SET jit = off; -- the comparisons below are many and short
 
 CREATE TABLE companies (id integer PRIMARY KEY);
 CREATE TABLE regions (id integer PRIMARY KEY, company_id integer);
@@ -37,8 +38,7 @@ DECLARE
   run bigint;
 BEGIN
   PERFORM set_config('maintenance_work_mem', memory, true);
-  spilled := EXISTS (SELECT FROM tenantmig.plan('m') WHERE note LIKE '%temporary files%');
-  SELECT string_agg(p::text, ' ') INTO print FROM (SELECT outcome, source, row_count, deleted_count FROM tenantmig.plan('m')) p;
+  SELECT bool_or(note LIKE '%temporary files%') IS TRUE, string_agg(concat_ws(' ', outcome, source, row_count, deleted_count), ' ') INTO spilled, print FROM tenantmig.plan('m');
   SELECT print || ' ' || string_agg(p::text, ' ') INTO print FROM (SELECT outcome, source, row_count, deleted_count FROM tenantmig.backfill('m')) p;
   SELECT max(id) INTO run FROM tenantmig.runs;
   SELECT count(*), md5(print || string_agg(concat_ws(' ', row_key, new_value, source), ',' ORDER BY (row_key ->> 'id')::integer)) INTO assigned, print FROM tenantmig.changes WHERE run_id = run;
@@ -59,10 +59,8 @@ BEGIN
 END $$;
 
 SELECT 'children' AS source, c.* FROM compare('[{"via": "orders.customer_id"}]') c
-UNION ALL SELECT 'children, text', c.* FROM compare('[{"via": "letters.code"}]') c
 UNION ALL SELECT 'parent', c.* FROM compare('[{"via": "branch_id", "tenant": "company_id"}]') c
 UNION ALL SELECT 'path', c.* FROM compare('[{"path": ["home_id", "region_id"]}]') c
-UNION ALL SELECT 'all, unanimous', c.* FROM compare('[{"via": "orders.customer_id"}, {"via": "letters.code"}, {"via": "branch_id", "tenant": "company_id"}, {"path": ["home_id", "region_id"]}]') c
 UNION ALL SELECT 'all, first', c.* FROM compare('[{"via": "letters.code"}, {"path": ["home_id", "region_id"]}, {"via": "orders.customer_id"}, {"via": "branch_id", "tenant": "company_id"}]', '{"evidence": "first"}') c
 UNION ALL SELECT 'all, majority', c.* FROM compare('[{"via": "orders.customer_id"}, {"via": "letters.code"}, {"via": "branch_id", "tenant": "company_id"}, {"path": ["home_id", "region_id"]}]',
   '{"on_conflict": "majority", "on_orphan": {"assign": 7}}') c;
