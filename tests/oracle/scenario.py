@@ -157,6 +157,31 @@ class Scenario:
         digest = self.call("SELECT tenantmig.digest(%s)", (run,))[0][0]
         compare.check_statuses("verify_changes", self.call("SELECT * FROM tenantmig.verify_changes(%s, %s)", (run, digest)))
         json.loads(self.call("SELECT tenantmig.report(%s, 'json')", (run,))[0][0])
+        if self.rng.random() < 0.5:
+            self.tamper(run, digest)
+
+    def tamper(self, run, digest):
+        """What is changed in the log behind our back is noticed, whatever it is."""
+        self.phase = "tampering"
+        cursor, entry = self.database.cursor, None
+        cursor.execute("SELECT entry FROM tenantmig.change_log WHERE run_id = %s ORDER BY entry", (run,))
+        entries = [row[0] for row in cursor.fetchall()]
+        if not entries:
+            return
+        entry = self.rng.choice(entries)
+        change = self.rng.choice(["source = source || 'x'", "column_name = column_name || 'x'", "table_name = 'x'", "schema_name = 'x'", "kind = 'rollback'",
+                                  "keys[1] = keys[1] || '0'", "new_values[1] = new_values[1] || '0'", "old_values = keys", "batch = batch + 1", "step = step + 1",
+                                  "changed_at = changed_at + interval '1 second'", "key_columns[1] = key_columns[1] || 'x'", "delete", "delete"])
+        where = f"WHERE run_id = {run} AND entry = {entry}"
+        sql = f"DELETE FROM tenantmig.change_log {where}" if change == "delete" else f"UPDATE tenantmig.change_log SET {change} {where}"
+        if change == "delete" and entry < entries[-1]:
+            digest = None  # a gap shows without one
+        cursor.execute("BEGIN")
+        cursor.execute(sql)
+        cursor.execute("SELECT * FROM tenantmig.verify_changes(%s, %s)", (run, digest))
+        rows = cursor.fetchall()
+        cursor.execute("ROLLBACK")
+        expect(f"verify_changes after {sql}", True, any(row[1] == "FAIL" for row in rows))
 
     def decide(self, run, results):
         """Dismisses and resolves a few; returns {(relation, key): (class, candidates)} of the dismissed ones."""
