@@ -518,7 +518,7 @@ std::vector<OutcomeCount> run_locked(const MigrationRecord &record, const Backfi
                 fmt::format("the plan of migration \"{}\" is no longer the one that was approved", record.name),
                 fmt::format(
                     "Approved was {}, now it is {}: a table, type, trigger, constraint, index or the spec has changed.",
-                    approved, hash),
+                    approved.size() == hash.size() ? approved : core::excerpt(approved), hash),
                 "Look at the plan again, and approve its new hash.");
         if (options.plan_hash->size() > approved.size())
             compare_counts(options.plan_hash->substr(approved.size() + 1), migration, options.max_count_change);

@@ -19,15 +19,27 @@ std::string printable(std::string name) {
     }
     return name;
 }
+
+// JSON is UTF-8; beyond ASCII the texts of a database with another encoding are not.
+void require_utf8(const std::string &text) {
+    if (std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) return;
+    const std::string encoding = own_query("SELECT getdatabaseencoding()").text_or(0, 1);
+    if (encoding == "UTF8") return;
+    throw Error(sqlstate::feature_not_supported, "characters outside of ASCII need a database of encoding UTF8",
+                fmt::format("The encoding of this database is {}.", encoding),
+                "Rename what the migration names, or restore the database into one WITH ENCODING 'UTF8'.");
+}
 } // namespace
 
 ResolvedMigration check_migration(const std::string &spec) {
     LockTimeout timeout;
+    require_utf8(spec);
     return resolve_spec(core::parse_spec_text(spec), NameBook());
 }
 
 MigrationRecord create_migration(const std::string &document) {
     LockTimeout timeout;
+    require_utf8(document);
     core::Spec spec = core::parse_spec_text(document);
     if (auto existing = find_migration(spec.migration)) {
         require_owner(*existing);
@@ -82,6 +94,12 @@ std::string spec_of(const TableBackfill &arguments) {
         throw Error(sqlstate::insufficient_privilege, fmt::format("must be owner of table {}", table.label()),
                     fmt::format("It belongs to {}.", role_name(table.owner)), "Run as a member of the owner's role.");
     Discovered found = discover_sources(table, column, root, !arguments.sources);
+
+    for (const auto &text :
+         {arguments.sources, arguments.conditions, arguments.soft_delete, arguments.assign_orphans_to})
+        require_utf8(text.value_or(""));
+    require_utf8(table.sql() + column.name + found.sources + found.tenants_table + found.tenants_key);
+    require_utf8(arguments.evidence + arguments.on_conflict + arguments.on_orphan);
 
     Oid oid = table.oid;
     bool visible = pg_call([oid] { return RelationIsVisible(oid); });
