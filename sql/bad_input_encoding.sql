@@ -31,8 +31,18 @@ SELECT row_key, class FROM tenantmig.review('customers.land');
 SELECT row_key, decided_by <> '' AS by, tenant FROM tenantmig.resolve((SELECT id FROM tenantmig.review('customers.land')), '1', 'größer');
 SELECT count(*) FILTER (WHERE status = 'FAIL') AS failed FROM tenantmig.verify('customers.land');
 SELECT tenantmig.report(1) LIKE '%customers.land%' AS reported;
+SELECT tenantmig.report(1, 'json') LIKE '%customers.land%' AS reported;
 SELECT outcome, row_count FROM tenantmig.rollback(1);
 SELECT * FROM customers ORDER BY id;
+-- a trigger that changes a column which JSON cannot name; decisions that it cannot hold
+ALTER TABLE customers ADD "Größe" integer;
+CREATE FUNCTION grow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW."Größe" := 1; RETURN NEW; END $$;
+CREATE TRIGGER grow BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION grow();
+SELECT outcome, row_count, note FROM tenantmig.plan('customers.land');
+SELECT outcome, row_count FROM tenantmig.backfill('customers.land');
+SELECT id, land, "Größe" FROM customers ORDER BY id;
+SELECT tenantmig.report(2) LIKE '%customers.land%' AS reported, tenantmig.report(2, 'json') LIKE '%customers.land%' AS as_json;
+SELECT tenantmig.import_reviews('customers.land', '[{"id": 2, "decision": "resolve", "tenant": "köln"}]');
 
 \c regress_tenantmig_ascii
 SET client_min_messages = warning;

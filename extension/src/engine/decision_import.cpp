@@ -97,7 +97,9 @@ void add_line(std::int64_t line, const PgError &error) {
 ImportCounts import_decisions(const std::string &name, const std::string &text) {
     MigrationRecord migration = get_migration(name);
     json list = json::parse(text, nullptr, false);
-    if (list.is_discarded()) invalid("the decisions can't be read", "A number in them is out of range.");
+    if (list.is_discarded())
+        invalid("the decisions can't be read", "A number in them is out of range, or they hold characters outside of "
+                                               "ASCII and the database's encoding is not UTF8.");
     if (!list.is_array()) invalid("the decisions are not a list", found(list));
     ImportCounts counts;
     std::map<std::int64_t, std::int64_t> lines; // where each id stands

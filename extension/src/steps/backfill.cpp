@@ -496,8 +496,9 @@ std::vector<OutcomeCount> run_steps(const MigrationRecord &record, const Resolve
                           {"changed_columns", writer.changed_columns()}});
     }
     run.state = "completed";
-    run.counts = counts_json(result).dump();
-    run.tables = tables.dump();
+    // in a database of another encoding than UTF8 names of columns may hold what JSON cannot
+    run.counts = counts_json(result).dump(-1, ' ', false, nlohmann::json::error_handler_t::ignore);
+    run.tables = tables.dump(-1, ' ', false, nlohmann::json::error_handler_t::ignore);
     update_run(run);
     return result;
 }
