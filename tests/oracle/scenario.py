@@ -4,6 +4,7 @@ import json
 import psycopg2
 
 import compare
+from chain import check_chain
 from compare import Database, Mismatch, differ, expect
 from model import Model
 from tables import OPERATOR
@@ -157,6 +158,7 @@ class Scenario:
         digest = self.call("SELECT tenantmig.digest(%s)", (run,))[0][0]
         compare.check_statuses("verify_changes", self.call("SELECT * FROM tenantmig.verify_changes(%s, %s)", (run, digest)))
         json.loads(self.call("SELECT tenantmig.report(%s, 'json')", (run,))[0][0])
+        check_chain("change log", self.database, run)
         if self.rng.random() < 0.5:
             self.tamper(run, digest)
 
