@@ -116,6 +116,17 @@ SELECT * FROM checks();
 SELECT attempt('SELECT tenantmig.backfill(''m'')');
 SELECT dblink_exec('other', 'ROLLBACK');
 SELECT count(*) AS problems FROM checks();
+-- five minutes are too long for a test; what is no number of seconds is not taken
+SELECT dblink_exec('other', 'BEGIN');
+SELECT pg_sleep(1.2);
+SET tenantmig.old_transaction_seconds = 1;
+SELECT * FROM checks();
+SET tenantmig.old_transaction_seconds = 'soon';
+SELECT status, detail FROM checks(false) WHERE check_name = 'old_transactions';
+SET tenantmig.old_transaction_seconds = 3601;
+SELECT status, detail FROM checks(false) WHERE check_name = 'old_transactions';
+RESET tenantmig.old_transaction_seconds;
+SELECT dblink_exec('other', 'ROLLBACK');
 SELECT dblink_disconnect('other');
 
 -- two steps: each has its checks

@@ -6,8 +6,15 @@
 namespace tenantmig {
 
 namespace {
-constexpr int old_transaction_minutes =
-    5; // of another session: its snapshot keeps dead row versions, and the table grows
+// From this age a transaction of another session counts as old: its snapshot keeps dead row versions, and the table
+// grows. The setting tenantmig.old_transaction_seconds is taken instead if it is a number.
+int old_transaction_age() {
+    constexpr int seconds = 300;
+    return static_cast<int>(own_query("SELECT CASE WHEN s ~ '^[0-9]{1,8}$' THEN s::integer ELSE $1 END "
+                                      "FROM current_setting('tenantmig.old_transaction_seconds', true) s",
+                                      {int_value(seconds)})
+                                .bigint(0, 1));
+}
 
 class Checks {
 public:
@@ -94,13 +101,16 @@ void check_table(Checks &checks, const ResolvedStep &step) {
 }
 
 void check_server(Checks &checks, const MigrationRecord &migration) {
+    int age = old_transaction_age();
     Rows old = own_query("SELECT count(*), string_agg(format('pid %s since %s', pid, date_trunc('second', "
                          "xact_start)), ', ' ORDER BY xact_start) FROM pg_stat_activity "
                          "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND xact_start < now() - "
-                         "make_interval(mins => $1)",
-                         {int_value(old_transaction_minutes)});
+                         "make_interval(secs => $1)",
+                         {int_value(age)});
     checks.check("old_transactions", old.bigint(0, 1) == 0, "0", std::to_string(old.bigint(0, 1)),
-                 old.text(0, 2) ? *old.text(0, 2) : fmt::format("none older than {} minutes", old_transaction_minutes),
+                 old.text(0, 2)  ? *old.text(0, 2)
+                 : age % 60 == 0 ? fmt::format("none older than {} minutes", age / 60)
+                                 : fmt::format("none older than {} seconds", age),
                  "End them: as long as they run, dead row versions stay and the table grows.", "WARN");
     bool writable = !XactReadOnly;
     checks.check("read_only", writable, "read write", writable ? "read write" : "read only",
