@@ -348,6 +348,7 @@ void BackfillWriter::queue_reviews(core::Outcome review_class, Queue &queue) {
 }
 
 void BackfillWriter::portion_done() {
+    SpiSession portion; // its results and parameters go with it: memory does not grow with the rows
     pg_call([] { CHECK_FOR_INTERRUPTS(); });
     write(assigned_, writer_, target_.column, true);
     if (delete_writer_) write(deleted_, *delete_writer_, *target_.soft_delete, false);
