@@ -288,8 +288,10 @@ void BackfillWriter::write(Pending &pending, RowWriter &writer, const Column &co
         RunAs fixed(GetUserId(), Purpose::read); // text forms that do not depend on the session
         for (std::size_t i = 0; i < count; i++) {
             if (!done[i]) { // gone, or filled by somebody else since the snapshot: left alone
-                if (is_tenant_key && pending.source[i] < step_.sources.size())
+                if (pending.source[i] < step_.sources.size())
                     counts_.unassign(pending.source[i], pending.deleted[i]);
+                else
+                    counts_.withdraw_rule(labels_[pending.source[i]], pending.deleted[i]);
                 continue;
             }
             ChangeEntry &entry = entries[pending.source[i]];

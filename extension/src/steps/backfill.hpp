@@ -22,6 +22,8 @@ public:
     // Rows of `outcome` that turned out otherwise when they were written (gone or filled by somebody else meanwhile).
     void skipped(std::int64_t rows) { skipped_ += rows; }
     void unassign(std::uint32_t source, bool deleted);
+    void withdraw_rule(const std::string &rule,
+                       bool deleted); // an orphan that a rule (assign, soft_delete) was to decide
     std::vector<OutcomeCount> list() const;
     std::int64_t total(core::Outcome outcome) const { return totals_[static_cast<std::size_t>(outcome)]; }
     std::int64_t total() const;

@@ -63,6 +63,14 @@ void OutcomeCounts::unassign(std::uint32_t source, bool deleted) {
     skipped_++;
 }
 
+void OutcomeCounts::withdraw_rule(const std::string &rule, bool deleted) {
+    totals_[static_cast<std::size_t>(core::Outcome::orphan)]--;
+    Number &number = others_[{core::Outcome::orphan, rule}];
+    number.rows--;
+    number.deleted -= deleted;
+    skipped_++;
+}
+
 std::int64_t OutcomeCounts::total() const {
     return totals_[0] + totals_[1] + totals_[2] + totals_[3];
 }
