@@ -6,11 +6,16 @@ MODULE_big  = tenantmig
 PG_CONFIG  ?= pg_config
 
 CORE_OBJS   = $(patsubst %.cpp,%.o,$(wildcard extension/src/core/*.cpp))
-MODULE_OBJS = $(patsubst %.cpp,%.o,$(filter-out extension/src/core/%,$(wildcard extension/src/*.cpp extension/src/*/*.cpp)))
+MODULE_OBJS = $(patsubst %.cpp,%.o,$(filter-out extension/src/core/% extension/src/bridge/fault.cpp,$(wildcard extension/src/*.cpp extension/src/*/*.cpp)))
 CLIENT_OBJS = $(patsubst %.cpp,%.o,$(wildcard client/src/*.cpp))
 UNIT_OBJS   = $(patsubst %.cpp,%.o,$(wildcard tests/unit/*.cpp))
 BOUNDARY_OBJS = $(patsubst %.cpp,%.o,$(wildcard tests/boundary/*.cpp))
 OBJS        = $(CORE_OBJS) $(MODULE_OBJS)
+
+# The module once more, with its fault points (bridge/fault.hpp).
+FAULT_SOURCES := extension/src/bridge/fault.cpp $(shell grep -lw TENANTMIG_FAULT $(MODULE_OBJS:.o=.cpp))
+FAULT_OBJS     = $(FAULT_SOURCES:.cpp=.fault.o)
+FAULT_MODULE   = tests/faults/tenantmig$(DLSUFFIX)
 
 INSTALL_SQL = extension/tenantmig--$(EXTVERSION).sql
 DDL         = $(sort $(wildcard extension/ddl/*.sql))
@@ -37,17 +42,17 @@ ifneq ($(wildcard tests/tap/*.pl),)
 TAP_TESTS      = 1
 PROVE_TESTS    = tests/tap/*.pl
 endif
-EXTRA_CLEAN    = $(CLIENT_OBJS) $(UNIT_OBJS) $(BOUNDARY_OBJS) $(DEPFILES) client/tenantmig tests/unit/unit_tests \
-                 $(BOUNDARY_TEST) extension/tenantmig--*.sql
+EXTRA_CLEAN    = $(CLIENT_OBJS) $(UNIT_OBJS) $(BOUNDARY_OBJS) $(FAULT_OBJS) $(DEPFILES) client/tenantmig \
+                 tests/unit/unit_tests $(BOUNDARY_TEST) $(FAULT_MODULE) extension/tenantmig--*.sql
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-DEPFILES = $(patsubst %.o,%.d,$(OBJS) $(CLIENT_OBJS) $(UNIT_OBJS) $(BOUNDARY_OBJS))
+DEPFILES = $(patsubst %.o,%.d,$(OBJS) $(CLIENT_OBJS) $(UNIT_OBJS) $(BOUNDARY_OBJS) $(FAULT_OBJS))
 -include $(wildcard $(DEPFILES))
 
 # The version and the flags are compiled in, so a change of either rebuilds all.
-$(OBJS) $(CLIENT_OBJS) $(UNIT_OBJS) $(BOUNDARY_OBJS): extension/tenantmig.control build.mk
+$(OBJS) $(CLIENT_OBJS) $(UNIT_OBJS) $(BOUNDARY_OBJS) $(FAULT_OBJS): extension/tenantmig.control build.mk
 
 # The install script, one topic a file, joined in the order of the names.
 $(INSTALL_SQL): $(DDL) extension/tenantmig.control build.mk
@@ -75,6 +80,13 @@ tests/unit/unit_tests: $(UNIT_OBJS) $(CORE_OBJS)
 BOUNDARY_TEST = $(if $(BOUNDARY_OBJS),tests/boundary/boundary_test$(DLSUFFIX))
 all: $(BOUNDARY_TEST)
 tests/boundary/boundary_test$(DLSUFFIX): $(BOUNDARY_OBJS) $(CORE_OBJS) $(filter extension/src/bridge/%,$(OBJS))
+	$(CXX) $(EXTRA_CXXFLAGS) -shared -o $@ $^ -lfmt
+
+# The same objects but for those that hold a fault point, which are compiled a second time. For the suites races and
+# crash; never installed.
+%.fault.o: %.cpp
+	$(COMPILE.cc) -DTENANTMIG_FAULTS $(OUTPUT_OPTION) $<
+$(FAULT_MODULE): $(filter-out $(FAULT_SOURCES:.cpp=.o),$(OBJS)) $(FAULT_OBJS)
 	$(CXX) $(EXTRA_CXXFLAGS) -shared -o $@ $^ -lfmt
 
 client/tenantmig: $(CLIENT_OBJS) $(CORE_OBJS)

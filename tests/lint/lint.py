@@ -22,7 +22,7 @@ LAYERS = {
 }
 SERVER_FOLDERS = r"(access|catalog|commands|common|datatype|executor|foreign|funcapi|libpq|lib|mb|nodes|optimizer|parser|" \
     r"pgstat|port|portability|postmaster|replication|rewrite|snowball|statistics|storage|tcop|tsearch|utils)"
-SUITE_FOLDERS = {"bench", "boundary", "docs", "isolation", "lint", "mutants", "oracle", "run", "scenarios", "tap", "unit"}
+SUITE_FOLDERS = {"bench", "boundary", "crash", "docs", "faults", "isolation", "lint", "mutants", "oracle", "run", "scenarios", "tap", "unit"}
 MAX_LINES = 600
 ERROR_SHARE = 7  # one assertion in so many is about an error
 
