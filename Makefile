@@ -11,7 +11,7 @@ export PG_CONFIG
 SUITES ?=
 CASES  ?=
 SEED   ?=
-ROUNDS ?= 5
+ROUNDS ?=
 N      ?= 1000000
 TIDY   ?=
 export SUITES CASES SEED ROUNDS N TIDY
@@ -22,7 +22,7 @@ RUN   := tests/run
 # Files that the build makes; `make clean` and friends are handed on as they are.
 HANDED_ON := all install uninstall installcheck clean distclean tenantmig.so client/tenantmig tests/unit/unit_tests
 
-.PHONY: help deps all install uninstall installcheck clean distclean check demo unit lint format bench oracle mutants
+.PHONY: help deps all install uninstall installcheck clean distclean check demo unit lint format bench oracle soak mutants
 
 help: ## this list
 	@echo 'tenantmig: make TARGET [SETTING=value …]'
@@ -46,7 +46,7 @@ have-headers:
 deps: ## install the Debian packages that building and testing need, if any is missing
 	@$(RUN)/packages
 
-check: ## run all tests on throw-away servers (SUITES="unit lint regress isolation tap oracle docs scenarios", TESTS="name …" within one, KEEP=1)
+check: ## run all tests on throw-away servers (SUITES="unit lint regress isolation races tap oracle crash docs scenarios", TESTS="name …" within one, KEEP=1)
 	@$(RUN)/packages && $(RUN)/throwaway tests/run/check
 
 demo: ## show a migration from plan to undo, then one with a million rows
@@ -66,6 +66,9 @@ bench: ## measure against hand-written SQL (ROUNDS=5 N=1000000 VARIANTS="b0 back
 
 oracle: ## compare random cases with an independent model (CASES=1000 SEED=random)
 	@$(RUN)/packages && SUITES=oracle CASES=$(or $(CASES),1000) SEED=$(or $(SEED),random) $(RUN)/throwaway tests/run/check
+
+soak: ## kill -9 at random moments under load, resume, compare with an undisturbed run (ROUNDS=500 SEED=random)
+	@$(RUN)/packages && SUITES=crash ROUNDS=$(or $(ROUNDS),500) SEED=$(or $(SEED),random) $(RUN)/throwaway tests/run/check
 
 mutants: ## seed errors into the engine and see each one caught by a test
 	@$(RUN)/packages && tests/mutants/run

@@ -36,7 +36,7 @@ override with_llvm = no
 
 # `make installcheck`; the suites of `make check` are run by tests/run/check.
 REGRESS        = $(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.sql)))
-ISOLATION      = $(patsubst tests/isolation/specs/%.spec,%,$(sort $(wildcard tests/isolation/specs/*.spec)))
+ISOLATION      = $(filter-out race_%,$(patsubst tests/isolation/specs/%.spec,%,$(sort $(wildcard tests/isolation/specs/*.spec))))
 ISOLATION_OPTS = --inputdir=tests/isolation --load-extension=tenantmig
 ifneq ($(wildcard tests/tap/*.pl),)
 TAP_TESTS      = 1

@@ -52,3 +52,15 @@ server_stop() {
 
 # A server that died of a signal says so in its log; suites that pass all the same must not hide it.
 server_crashes() { grep -cE 'was terminated by signal|PANIC:|TRAP:' "$TENANTMIG_TMP/$1/log" || true; }
+
+# A second staged installation, of the module with fault points and the helpers that set them. For servers that are to have them:
+# TENANTMIG_DESTDIR=$(fault_destdir) server_start …
+fault_destdir() {
+  local folder=$TENANTMIG_TMP/dest-faults lib share
+  if [ ! -d "$folder" ]; then
+    lib=$("$PG_CONFIG" --pkglibdir) share=$("$PG_CONFIG" --sharedir)
+    cp -a "$TENANTMIG_DESTDIR" "$folder" && cp "$TENANTMIG_ROOT/tests/faults/tenantmig.so" "$folder$lib/" &&
+      cp "$TENANTMIG_ROOT"/tests/faults/tenantmig_fault* "$folder$share/extension/" || return 1
+  fi
+  echo "$folder"
+}
