@@ -20,6 +20,7 @@ constexpr Right rights[] = {
     {"verify_changes", viewer}, {"report", viewer},          {"undo_script", viewer}, {"unpack", viewer},
     {"row_key", viewer},        {"resolve", reviewer},       {"dismiss", reviewer},   {"import_reviews", reviewer},
     {"create_migration", full}, {"drop_migration", full},    {"backfill", full},      {"rollback", full},
+    {"set_pace", full},
 };
 
 int level_number(const std::string &level) {
