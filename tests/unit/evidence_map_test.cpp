@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <map>
 #include <random>
+#include <stdexcept>
 #include <string>
 
 namespace tenantmig::core {
@@ -225,6 +226,86 @@ TEST(EvidenceMap, ClearFreesEverythingAndStartsAgain) {
         EXPECT_EQ(found(map, number(1)), (std::vector<Candidate>{{0, 5, 2}}));
         EXPECT_EQ(map.size(), 1U);
     }
+}
+
+// ---- the flat form
+
+// A block as another process finds it: the same bytes at another address, whatever else stands around them.
+std::vector<std::uint64_t> flat(const EvidenceMap &map) {
+    const std::size_t size = map.flat_size();
+    EXPECT_EQ(size % 8, 0U);
+    std::vector<std::uint64_t> block(size / 8 + 1, 0x5a5a5a5a5a5a5a5aULL);
+    map.flatten(reinterpret_cast<char *>(block.data()));
+    EXPECT_EQ(block.back(), 0x5a5a5a5a5a5a5a5aULL) << "written beyond its size";
+    return block;
+}
+
+void expect_same(const EvidenceView &view, const Model &model) {
+    EXPECT_EQ(view.size(), model.size());
+    Model seen;
+    view.for_each([&](std::string_view key, TenantNo tenant, std::uint64_t count) {
+        EXPECT_TRUE(seen[std::string(key)].emplace(tenant, count).second) << "named twice";
+    });
+    EXPECT_EQ(seen, model);
+    for (const auto &[key, tenants] : model) {
+        std::vector<Candidate> expected, out;
+        for (const auto &[tenant, count] : tenants)
+            expected.push_back({7, tenant, count});
+        view.find(std::string_view(key), 7, out);
+        ASSERT_EQ(out, expected);
+        if (!view.fixed8()) continue;
+        out.clear();
+        std::int64_t integer;
+        std::memcpy(&integer, key.data(), 8);
+        view.prefetch(integer);
+        view.find(integer, 7, out);
+        ASSERT_EQ(out, expected);
+    }
+}
+
+TEST(EvidenceView, AnEmptyOneFindsNothing) {
+    std::vector<Candidate> out;
+    const EvidenceMap map(false, plenty);
+    const std::vector<std::uint64_t> block = flat(map);
+    for (const EvidenceView &view :
+         {EvidenceView(), map.view(), EvidenceView(reinterpret_cast<const char *>(block.data()))}) {
+        view.find(std::string_view("12345678"), 0, out);
+        EXPECT_EQ(view.size(), 0U);
+    }
+    EvidenceView().find(std::int64_t{1}, 0, out);
+    EvidenceView().prefetch(1);
+    EXPECT_TRUE(out.empty());
+}
+
+TEST(EvidenceView, ABlockHoldsWhatTheMapHeld) {
+    for (const bool fixed8 : {true, false}) {
+        std::mt19937_64 random(4711);
+        std::vector<std::uint64_t> block;
+        Model model;
+        {
+            EvidenceMap map(fixed8, plenty);
+            for (int i = 0; i < 30000; ++i) {
+                const std::uint64_t n = random() % 9000;
+                const std::string key = fixed8 ? number(n - 4500) : std::string(n % 50, 'k') + std::to_string(n);
+                const auto tenant = static_cast<TenantNo>(random() % 6 == 0 ? random() % 20 : n % 5);
+                ASSERT_EQ(map.add(key, tenant, 2), Added::ok);
+                model[key][tenant] += 2;
+            }
+            block = flat(map);
+        } // the map has gone
+        const std::vector<std::uint64_t> moved(block);
+        expect_same(EvidenceView(reinterpret_cast<const char *>(moved.data())), model);
+        // and a view of a block can be written again
+        const EvidenceView first(reinterpret_cast<const char *>(block.data()));
+        std::vector<std::uint64_t> again(first.flat_size() / 8);
+        first.flatten(reinterpret_cast<char *>(again.data()));
+        expect_same(EvidenceView(reinterpret_cast<const char *>(again.data())), model);
+    }
+}
+
+TEST(EvidenceView, ABlockOfSomethingElseIsRefused) {
+    const std::vector<std::uint64_t> block(64, 17);
+    EXPECT_THROW(EvidenceView(reinterpret_cast<const char *>(block.data())), std::invalid_argument);
 }
 
 // Partitions are cut by the hash: they must be of about the same size, also for keys in sequence.

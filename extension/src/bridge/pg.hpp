@@ -65,6 +65,7 @@ extern "C" {
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "parser/parse_coerce.h"
 #include "partitioning/partdesc.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"

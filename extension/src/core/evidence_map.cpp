@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <stdexcept>
 
 namespace tenantmig::core {
 
@@ -10,43 +11,98 @@ namespace {
 constexpr std::size_t first_capacity = 1024;
 constexpr std::uint64_t golden = 0x9E3779B97F4A7C15ULL;
 
-std::uint64_t mix(std::uint64_t x) noexcept { // the finaliser of splitmix64
-    x ^= x >> 30;
-    x *= 0xBF58476D1CE4E5B9ULL;
-    x ^= x >> 27;
-    x *= 0x94D049BB133111EBULL;
-    return x ^ (x >> 31);
-}
-
-// A hash as a position below n, by multiplication: n need not be a power of two.
-std::size_t scaled(std::uint64_t hash, std::size_t n) noexcept {
-    return static_cast<std::size_t>((static_cast<unsigned __int128>(hash) * n) >> 64);
-}
-
 // 1024, 1536, 2048, 3072, … : small steps, because the old slots and the new ones must fit into the budget together.
 std::size_t next_capacity(std::size_t capacity) noexcept {
     if (capacity == 0) return first_capacity;
     bool power_of_two = (capacity & (capacity - 1)) == 0;
     return power_of_two ? capacity / 2 * 3 : capacity / 3 * 4;
 }
-
-std::uint64_t load8(const char *bytes) noexcept {
-    std::uint64_t value;
-    std::memcpy(&value, bytes, sizeof value);
-    return value;
-}
 } // namespace
 
 std::uint64_t hash_key(std::string_view key) noexcept {
-    if (key.size() == 8) return mix(load8(key.data()) * golden);
-    std::uint64_t h = golden ^ key.size();
+    if (key.size() == 8) return mix_bits(load_bytes(key.data()) * golden);
+    return hash_key(key, 0);
+}
+
+std::uint64_t hash_key(std::string_view key, std::uint64_t seed) noexcept {
+    std::uint64_t h = golden ^ key.size() ^ seed;
     std::size_t i = 0;
     for (; i + 8 <= key.size(); i += 8)
-        h = mix(h ^ load8(key.data() + i));
+        h = mix_bits(h ^ load_bytes(key.data() + i));
     std::uint64_t tail = 0;
     if (i < key.size()) std::memcpy(&tail, key.data() + i, key.size() - i);
-    return mix(h ^ tail);
+    return mix_bits(h ^ tail);
 }
+
+// ---- view
+
+EvidenceView::EvidenceView(const char *block) {
+    Header header;
+    std::memcpy(&header, block, sizeof header);
+    if (header.magic != magic) throw std::invalid_argument("a block that holds no evidence");
+    fixed8_ = header.fixed8 != 0;
+    capacity_ = header.capacity;
+    used_ = header.used;
+    more_count_ = header.more;
+    slots_ = reinterpret_cast<const Slot *>(block + sizeof header);
+    more_ = reinterpret_cast<const More *>(slots_ + capacity_);
+    base_ = reinterpret_cast<std::uintptr_t>(block);
+}
+
+std::size_t EvidenceView::text_bytes() const noexcept {
+    std::size_t bytes = 0;
+    if (!fixed8_)
+        for (std::size_t i = 0; i < capacity_; i++)
+            if (slots_[i].tenant != no_tenant) bytes += sizeof(std::uint32_t) + slot_key(slots_[i]).size();
+    return bytes;
+}
+
+std::size_t EvidenceView::flat_size() const noexcept {
+    std::size_t bytes = sizeof(Header) + capacity_ * sizeof(Slot) + more_count_ * sizeof(More) + text_bytes();
+    return (bytes + 7) / 8 * 8;
+}
+
+void EvidenceView::flatten(char *block) const noexcept {
+    const Header header{magic, fixed8_, capacity_, used_, more_count_, flat_size()};
+    std::memcpy(block, &header, sizeof header);
+    char *slots = block + sizeof header;
+    char *more = slots + capacity_ * sizeof(Slot);
+    if (more_count_ > 0) std::memcpy(more, more_, more_count_ * sizeof(More));
+    if (fixed8_) {
+        if (capacity_ > 0) std::memcpy(slots, slots_, capacity_ * sizeof(Slot));
+        return;
+    }
+    char *text = more + more_count_ * sizeof(More);
+    for (std::size_t i = 0; i < capacity_; i++) {
+        Slot slot = slots_[i];
+        if (slot.tenant != no_tenant) {
+            const std::string_view key = slot_key(slot);
+            const auto size = static_cast<std::uint32_t>(key.size());
+            slot.key = static_cast<std::uint64_t>(text - block);
+            std::memcpy(text, &size, sizeof size);
+            std::memcpy(text + sizeof size, key.data(), key.size());
+            text += sizeof size + key.size();
+        }
+        std::memcpy(slots + i * sizeof slot, &slot, sizeof slot);
+    }
+}
+
+const EvidenceView::Slot &EvidenceView::text_slot(std::string_view key) const noexcept {
+    std::size_t at = scaled(hash_key(key), capacity_);
+    while (slots_[at].tenant != no_tenant && slot_key(slots_[at]) != key)
+        at = at + 1 < capacity_ ? at + 1 : 0;
+    return slots_[at];
+}
+
+void EvidenceView::append_list(const Slot &slot, std::uint32_t source, std::vector<Candidate> &out) const {
+    const std::size_t first = out.size();
+    for (std::uint32_t n = slot.count & ~several; n != end; n = more_[n].next)
+        out.push_back({source, more_[n].tenant, more_[n].count});
+    std::sort(out.begin() + static_cast<std::ptrdiff_t>(first), out.end(),
+              [](const Candidate &a, const Candidate &b) { return a.tenant < b.tenant; });
+}
+
+// ---- map
 
 EvidenceMap::EvidenceMap(bool fixed8, std::size_t budget) : fixed8_(fixed8), budget_(budget) {}
 EvidenceMap::~EvidenceMap() = default;
@@ -68,26 +124,15 @@ void EvidenceMap::clear() noexcept {
     block_bytes_ = block_used_ = block_room_ = 0;
 }
 
-std::string_view EvidenceMap::slot_key(const Slot &slot) const noexcept {
-    if (fixed8_) return {reinterpret_cast<const char *>(&slot.number), 8};
-    std::uint32_t size;
-    std::memcpy(&size, slot.text, sizeof size);
-    return {slot.text + sizeof size, size};
-}
-
-bool EvidenceMap::same_key(const Slot &slot, std::string_view key) const noexcept {
-    return fixed8_ ? slot.number == load8(key.data()) : slot_key(slot) == key;
-}
-
-// Integer keys that are close to each other land close to each other (a table is read in physical order, and its keys
-// mostly ascend): blocks of eight neighbours, two cache lines, are hashed as a whole. Larger blocks would save little
-// and make probes step over whole blocks. Inside a block they are shuffled by the same hash, so that strided keys don't
-// pile up on one slot.
-std::size_t EvidenceMap::position(std::string_view key, std::uint64_t hash) const noexcept {
-    if (!fixed8_) return scaled(hash, capacity_);
-    std::uint64_t number = load8(key.data());
-    std::uint64_t group = mix((number >> 3) * golden);
-    return scaled(group, capacity_ / 8) * 8 + ((number ^ group) & 7);
+EvidenceView EvidenceMap::view() const noexcept {
+    EvidenceView view;
+    view.slots_ = slots_.get();
+    view.more_ = more_.data();
+    view.capacity_ = capacity_;
+    view.used_ = used_;
+    view.more_count_ = more_.size();
+    view.fixed8_ = fixed8_;
+    return view;
 }
 
 EvidenceMap::Added EvidenceMap::grow() noexcept {
@@ -95,20 +140,19 @@ EvidenceMap::Added EvidenceMap::grow() noexcept {
     if (!allowed(wanted * sizeof(Slot))) return Added::full;
     std::unique_ptr<Slot[]> bigger(new (std::nothrow) Slot[wanted]);
     if (!bigger) return Added::no_memory;
-    for (std::size_t i = 0; i < wanted; i++)
-        bigger[i].tenant = no_tenant;
-    std::unique_ptr<Slot[]> old = std::move(slots_);
-    std::size_t old_capacity = capacity_;
+    std::fill_n(bigger.get(), wanted, Slot{0, no_tenant, 0});
+    const EvidenceView old = view();
+    for (std::size_t i = 0; i < capacity_; i++) {
+        const Slot &slot = slots_[i];
+        if (slot.tenant == no_tenant) continue;
+        std::size_t at = fixed8_ ? EvidenceView::number_position(slot.key, wanted)
+                                 : EvidenceView::scaled(hash_key(old.slot_key(slot)), wanted);
+        while (bigger[at].tenant != no_tenant)
+            at = at + 1 < wanted ? at + 1 : 0;
+        bigger[at] = slot;
+    }
     slots_ = std::move(bigger);
     capacity_ = wanted;
-    for (std::size_t i = 0; i < old_capacity; i++) {
-        if (old[i].tenant == no_tenant) continue;
-        std::string_view key = slot_key(old[i]);
-        std::size_t at = position(key, fixed8_ ? 0 : hash_key(key));
-        while (slots_[at].tenant != no_tenant)
-            at = at + 1 < capacity_ ? at + 1 : 0;
-        slots_[at] = old[i];
-    }
     return Added::ok;
 }
 
@@ -180,21 +224,18 @@ EvidenceMap::Added EvidenceMap::add(std::string_view key, TenantNo tenant, std::
     if (used_ >= capacity_ - capacity_ / 4)
         if (Added result = grow(); result != Added::ok && used_ + 1 >= capacity_ - capacity_ / 8)
             return result; // denser than 87 % probes get long
-    std::size_t at = position(key, fixed8_ ? 0 : hash_key(key));
-    for (;; at = at + 1 < capacity_ ? at + 1 : 0) {
-        Slot &slot = slots_[at];
-        if (slot.tenant == no_tenant) break;
-        if (same_key(slot, key)) return add_to_list(slot, tenant, count);
-    }
-    Slot fresh;
+    const EvidenceView now = view();
+    Slot &slot = const_cast<Slot &>(fixed8_ ? now.number_slot(load_bytes(key.data())) : now.text_slot(key));
+    if (slot.tenant != no_tenant) return add_to_list(slot, tenant, count);
+    Slot fresh{0, tenant, 0};
     if (fixed8_) {
-        fresh.number = load8(key.data());
+        fresh.key = load_bytes(key.data());
     } else {
         Added result = Added::ok;
-        fresh.text = store(key, &result);
-        if (!fresh.text) return result;
+        const char *text = store(key, &result);
+        if (!text) return result;
+        fresh.key = reinterpret_cast<std::uintptr_t>(text);
     }
-    fresh.tenant = tenant;
     if (count <= count_limit) {
         fresh.count = static_cast<std::uint32_t>(count);
     } else {
@@ -202,29 +243,9 @@ EvidenceMap::Added EvidenceMap::add(std::string_view key, TenantNo tenant, std::
         if (Added result = push_more(tenant, count, end, &more); result != Added::ok) return result;
         fresh.count = several | more;
     }
-    slots_[at] = fresh;
+    slot = fresh;
     used_++;
     return Added::ok;
-}
-
-void EvidenceMap::find(std::string_view key, std::uint32_t source, std::vector<Candidate> &out) const {
-    if (capacity_ == 0) return;
-    std::size_t at = position(key, fixed8_ ? 0 : hash_key(key));
-    for (;; at = at + 1 < capacity_ ? at + 1 : 0) {
-        const Slot &slot = slots_[at];
-        if (slot.tenant == no_tenant) return;
-        if (!same_key(slot, key)) continue;
-        if (!(slot.count & several)) {
-            out.push_back({source, slot.tenant, slot.count});
-            return;
-        }
-        std::size_t first = out.size();
-        for (std::uint32_t n = slot.count & ~several; n != end; n = more_[n].next)
-            out.push_back({source, more_[n].tenant, more_[n].count});
-        std::sort(out.begin() + static_cast<std::ptrdiff_t>(first), out.end(),
-                  [](const Candidate &a, const Candidate &b) { return a.tenant < b.tenant; });
-        return;
-    }
 }
 
 } // namespace tenantmig::core

@@ -1,17 +1,144 @@
 // The engine's hash: key -> the tenants that evidence names for it, each with the number of evidence rows. Bounded: it
 // says so when the next entry would not fit its budget, and the engine then partitions to disk. Pure memory, no I/O.
+// Finished, it can be written to one block without pointers, which other processes read where it stands.
 #pragma once
 #include "core/decide.hpp"
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string_view>
 #include <vector>
 
 namespace tenantmig::core {
 
+inline std::uint64_t mix_bits(std::uint64_t x) noexcept { // the finaliser of splitmix64
+    x ^= x >> 30;
+    x *= 0xBF58476D1CE4E5B9ULL;
+    x ^= x >> 27;
+    x *= 0x94D049BB133111EBULL;
+    return x ^ (x >> 31);
+}
+inline std::uint64_t load_bytes(const char *bytes) noexcept { // eight of them
+    std::uint64_t value;
+    std::memcpy(&value, bytes, sizeof value);
+    return value;
+}
+
 // 64 bits that depend on all of the key; for slots and for partitions (which use other bits).
 std::uint64_t hash_key(std::string_view key) noexcept;
+std::uint64_t hash_key(std::string_view key, std::uint64_t seed) noexcept; // keyed
+
+// What has been gathered, for reading only: a map in this process, or one in a block of memory that anybody wrote.
+class EvidenceView {
+public:
+    EvidenceView() = default;                 // empty
+    explicit EvidenceView(const char *block); // of flatten(), aligned to 8 bytes, which must outlive the view
+
+    // Appends {source, tenant, count} for each tenant of the key, in order of tenant number.
+    void find(std::string_view key, std::uint32_t source, std::vector<Candidate> &out) const {
+        if (capacity_ == 0) return;
+        if (const Slot &slot = fixed8_ ? number_slot(load_bytes(key.data())) : text_slot(key); slot.tenant != no_tenant)
+            append(slot, source, out);
+    }
+    // The same for an integer key.
+    void find(std::int64_t key, std::uint32_t source, std::vector<Candidate> &out) const {
+        if (capacity_ == 0) return;
+        if (const Slot &slot = number_slot(static_cast<std::uint64_t>(key)); slot.tenant != no_tenant)
+            append(slot, source, out);
+    }
+    // Asks for the memory that find() of an integer key is going to read.
+    void prefetch(std::int64_t key) const noexcept {
+        if (capacity_ != 0) __builtin_prefetch(&slots_[number_position(static_cast<std::uint64_t>(key), capacity_)]);
+    }
+
+    bool fixed8() const noexcept { return fixed8_; }
+    std::size_t size() const noexcept { return used_; } // keys
+
+    // Calls f(key, tenant, count) for everything in it.
+    template <typename F>
+    void for_each(F f) const {
+        for (std::size_t i = 0; i < capacity_; i++) {
+            const Slot &slot = slots_[i];
+            if (slot.tenant == no_tenant) continue;
+            const std::string_view key = slot_key(slot);
+            if (slot.count & several) {
+                for (std::uint32_t n = slot.count & ~several; n != end; n = more_[n].next)
+                    f(key, more_[n].tenant, more_[n].count);
+            } else {
+                f(key, slot.tenant, static_cast<std::uint64_t>(slot.count));
+            }
+        }
+    }
+
+    // Bytes, a multiple of 8, that flatten() writes to a place aligned to 8. Position-independent; native byte order.
+    std::size_t flat_size() const noexcept;
+    void flatten(char *block) const noexcept;
+
+private:
+    friend class EvidenceMap;
+    // 16 bytes. tenant == no_tenant: empty. key: the number itself (fixed8), or where its text stands, counted from
+    // base_: u32 length, then the bytes. count: rows, or `several` + the head of a list in more_.
+    struct Slot {
+        std::uint64_t key;
+        TenantNo tenant;
+        std::uint32_t count;
+    };
+    struct More {
+        std::uint64_t count;
+        TenantNo tenant;
+        std::uint32_t next;
+    };
+    struct Header { // of a block; slots, lists and texts follow
+        std::uint64_t magic, fixed8, capacity, used, more, bytes;
+    };
+    static constexpr std::uint64_t magic = 0x31646976656D74ULL;
+    static constexpr std::uint32_t several = 0x80000000U;
+    static constexpr std::uint32_t end = 0x7fffffffU;
+    static constexpr std::uint64_t golden = 0x9E3779B97F4A7C15ULL;
+
+    // A hash as a position below n, by multiplication: n need not be a power of two.
+    static std::size_t scaled(std::uint64_t hash, std::size_t n) noexcept {
+        return static_cast<std::size_t>((static_cast<unsigned __int128>(hash) * n) >> 64);
+    }
+    // Integer keys that are close to each other land close to each other (a table is read in physical order, and its
+    // keys mostly ascend): blocks of eight neighbours, two cache lines, are hashed as a whole. Larger blocks would save
+    // little and make probes step over whole blocks. Inside a block they are shuffled by the same hash, so that strided
+    // keys don't pile up on one slot.
+    static std::size_t number_position(std::uint64_t number, std::size_t capacity) noexcept {
+        const std::uint64_t group = mix_bits((number >> 3) * golden);
+        return scaled(group, capacity / 8) * 8 + ((number ^ group) & 7);
+    }
+    // The slot of the key, or an empty one.
+    const Slot &number_slot(std::uint64_t number) const noexcept {
+        std::size_t at = number_position(number, capacity_);
+        while (slots_[at].tenant != no_tenant && slots_[at].key != number)
+            at = at + 1 < capacity_ ? at + 1 : 0;
+        return slots_[at];
+    }
+    const Slot &text_slot(std::string_view key) const noexcept;
+    std::string_view slot_key(const Slot &slot) const noexcept {
+        if (fixed8_) return {reinterpret_cast<const char *>(&slot.key), 8};
+        const char *text = reinterpret_cast<const char *>(base_ + slot.key);
+        std::uint32_t size;
+        std::memcpy(&size, text, sizeof size);
+        return {text + sizeof size, size};
+    }
+    void append(const Slot &slot, std::uint32_t source, std::vector<Candidate> &out) const {
+        if (slot.count & several)
+            append_list(slot, source, out);
+        else
+            out.push_back({source, slot.tenant, slot.count});
+    }
+    void append_list(const Slot &slot, std::uint32_t source, std::vector<Candidate> &out) const;
+    std::size_t text_bytes() const noexcept;
+
+    const Slot *slots_ = nullptr;
+    const More *more_ = nullptr;
+    std::uintptr_t base_ = 0;
+    std::size_t capacity_ = 0, used_ = 0, more_count_ = 0;
+    bool fixed8_ = true;
+};
 
 class EvidenceMap {
 public:
@@ -27,53 +154,36 @@ public:
     // Adds `count` rows of evidence for (key, tenant). When full nothing was added.
     Added add(std::string_view key, TenantNo tenant, std::uint64_t count) noexcept;
 
-    // Appends {source, tenant, count} for each tenant of the key, in order of tenant number.
-    void find(std::string_view key, std::uint32_t source, std::vector<Candidate> &out) const;
+    void find(std::string_view key, std::uint32_t source, std::vector<Candidate> &out) const {
+        view().find(key, source, out);
+    }
+    template <typename F>
+    void for_each(F f) const {
+        view().for_each(f);
+    }
+    // Asks for the memory that add() of an integer key is going to touch.
+    void prefetch(std::int64_t key) const noexcept {
+        if (capacity_ != 0)
+            __builtin_prefetch(&slots_[EvidenceView::number_position(static_cast<std::uint64_t>(key), capacity_)], 1);
+    }
+
+    EvidenceView view() const noexcept; // until something is added
+    std::size_t flat_size() const noexcept { return view().flat_size(); }
+    void flatten(char *block) const noexcept { view().flatten(block); }
 
     std::size_t size() const noexcept { return used_; } // keys
     std::size_t bytes() const noexcept;                 // allocated
     void clear() noexcept;                              // frees everything
     void set_budget(std::size_t budget) noexcept { budget_ = budget; }
 
-    // Calls f(key, tenant, count) for everything in it.
-    template <typename F>
-    void for_each(F f) const {
-        for (std::size_t i = 0; i < capacity_; i++) {
-            const Slot &slot = slots_[i];
-            if (slot.tenant == no_tenant) continue;
-            std::string_view key = slot_key(slot);
-            if (slot.count & several) {
-                for (std::uint32_t n = slot.count & ~several; n != end; n = more_[n].next)
-                    f(key, more_[n].tenant, more_[n].count);
-            } else {
-                f(key, slot.tenant, static_cast<std::uint64_t>(slot.count));
-            }
-        }
-    }
-
 private:
-    // 16 bytes. tenant == no_tenant: empty. count: rows, or `several` + the head of a list in more_.
-    struct Slot {
-        union {
-            std::uint64_t number; // the key itself (fixed8)
-            const char *text;     // u32 length, then the bytes
-        };
-        TenantNo tenant;
-        std::uint32_t count;
-    };
-    struct More {
-        std::uint64_t count;
-        TenantNo tenant;
-        std::uint32_t next;
-    };
-    static constexpr std::uint32_t several = 0x80000000U;
-    static constexpr std::uint32_t end = 0x7fffffffU;
+    using Slot = EvidenceView::Slot;
+    using More = EvidenceView::More;
+    static constexpr std::uint32_t several = EvidenceView::several;
+    static constexpr std::uint32_t end = EvidenceView::end;
     static constexpr std::uint32_t count_limit = 0x7fffffffU - 1;
     static constexpr std::size_t block_size = 64 * 1024;
 
-    std::string_view slot_key(const Slot &slot) const noexcept;
-    bool same_key(const Slot &slot, std::string_view key) const noexcept;
-    std::size_t position(std::string_view key, std::uint64_t hash) const noexcept;
     bool allowed(std::size_t more_bytes) const noexcept;
     Added grow() noexcept;
     Added add_to_list(Slot &slot, TenantNo tenant, std::uint64_t count) noexcept;

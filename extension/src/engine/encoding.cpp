@@ -56,14 +56,18 @@ bool KeyEncoder::encode(TupleTableSlot *slot, std::string_view *key) {
     return true;
 }
 
+core::TenantNo TenantDictionary::number_of_integer(std::int64_t integer) {
+    auto [place, added] = integers_.try_emplace(integer, static_cast<core::TenantNo>(texts_.size()));
+    if (added) texts_.push_back(std::to_string(integer));
+    return place->second;
+}
+
 core::TenantNo TenantDictionary::number(std::string_view encoded) {
     auto fresh = static_cast<core::TenantNo>(texts_.size());
     if (class_ == KeyClass::integer) {
         std::int64_t value;
         std::memcpy(&value, encoded.data(), sizeof value);
-        auto [place, added] = integers_.try_emplace(value, fresh);
-        if (added) texts_.push_back(std::to_string(value));
-        return place->second;
+        return number(value);
     }
     auto [place, added] = numbers_.try_emplace(std::string(encoded), fresh);
     if (added) {

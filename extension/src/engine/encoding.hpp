@@ -31,6 +31,12 @@ class TenantDictionary {
 public:
     explicit TenantDictionary(KeyClass tenant_class) : class_(tenant_class) {}
     core::TenantNo number(std::string_view encoded);
+    core::TenantNo number(std::int64_t integer) { // of integer keys
+        Recent &recent = recent_[static_cast<std::uint64_t>(integer) % recent_.size()];
+        if (recent.tenant == core::no_tenant || recent.integer != integer)
+            recent = {integer, number_of_integer(integer)};
+        return recent.tenant;
+    }
     core::TenantNo number_of_text(const std::string &text); // errors of the type's input function pass through
     const std::string &text(core::TenantNo tenant) const { return texts_[tenant]; }
     bool is_number() const { return class_ == KeyClass::integer; }
@@ -42,7 +48,13 @@ public:
     bool before(core::TenantNo a, core::TenantNo b) const;
 
 private:
+    struct Recent { // asked for lately: evidence names few tenants, often
+        std::int64_t integer = 0;
+        core::TenantNo tenant = core::no_tenant;
+    };
+    core::TenantNo number_of_integer(std::int64_t integer);
     KeyClass class_;
+    std::array<Recent, 1024> recent_{};
     std::unordered_map<std::string, core::TenantNo> numbers_;
     std::unordered_map<std::int64_t, core::TenantNo> integers_;
     std::vector<std::string> texts_;

@@ -41,6 +41,7 @@ namespace {
 void deform(TupleTableSlot *slot) {
     pg_call([slot] { slot_getallattrs(slot); });
 }
+} // namespace
 
 std::vector<KeyClass> identity_classes(const StepTarget &target) {
     std::vector<KeyClass> classes;
@@ -48,15 +49,6 @@ std::vector<KeyClass> identity_classes(const StepTarget &target) {
         classes.push_back(own_class(target.table.at(number)));
     return classes;
 }
-
-std::string columns_sql(const Table &table, const std::vector<AttrNumber> &columns,
-                        const std::vector<KeyClass> &classes) {
-    std::string sql;
-    for (std::size_t i = 0; i < columns.size(); i++)
-        sql += (i ? ", " : "") + key_expression("e", table.at(columns[i]), classes[i]);
-    return sql;
-}
-} // namespace
 
 Evaluation::Evaluation(const ResolvedStep &step, TenantDictionary &tenants, EvidenceMemory &memory,
                        EvaluationOptions options)
@@ -68,110 +60,6 @@ bool Evaluation::spilled() const {
         for (const auto &table : source.tables)
             if (table->spilled()) return true;
     return false;
-}
-
-// ---- evidence
-
-// Reads one hop under the identity of its table's owner. last: the value is a tenant, and what an earlier step would
-// have written stands in for a NULL; else the value is looked up in `next`.
-void Evaluation::read_hop(const ResolvedSource &source, const Hop &hop, bool last, EvidenceTable *next,
-                          EvidenceTable &into) {
-    EvidenceTable *overlay = nullptr;
-    const StepTarget *ahead = nullptr;
-    if (last && options_.overlays)
-        for (std::size_t number : source.depends_on)
-            if (const Overlay &earlier = (*options_.overlays)[number];
-                earlier.table && earlier.target->table.oid == hop.table.oid) {
-                overlay = earlier.table.get();
-                ahead = earlier.target;
-            }
-    std::vector<Value> values;
-    std::string sql = "SELECT " + columns_sql(hop.table, hop.key, hop.classes) + ", " +
-                      columns_sql(hop.table, hop.value, hop.value_classes);
-    std::vector<KeyClass> identity;
-    if (overlay) {
-        identity = identity_classes(*ahead);
-        sql += ", " + columns_sql(hop.table, ahead->key, identity);
-    }
-    sql += fmt::format(" FROM {} AS e WHERE true", hop.table.target());
-    for (AttrNumber number : hop.key)
-        sql += fmt::format(" AND e.{} IS NOT NULL", quoted(hop.table.at(number).name));
-    if (!overlay)
-        for (AttrNumber number : hop.value)
-            sql += fmt::format(" AND e.{} IS NOT NULL", quoted(hop.table.at(number).name));
-    sql += condition_sql("e", hop.where, values);
-
-    KeyEncoder key(hop.classes, 0);
-    KeyEncoder value(hop.value_classes, key.end());
-    KeyEncoder row(identity, value.end());
-    std::vector<core::Candidate> found;
-    {
-        RunAs owner(hop.table.owner, Purpose::read);
-        stream_query(sql, values, [&](TupleTableSlot *slot) {
-            deform(slot);
-            std::string_view k, v;
-            if (!key.encode(slot, &k)) return true;
-            evidence_rows_++;
-            if (value.encode(slot, &v)) {
-                if (last) {
-                    into.add(k, tenants_.number(v));
-                } else if (next->spilled()) {
-                    next->defer(v, k);
-                } else {
-                    found.clear();
-                    next->find(v, 0, found);
-                    for (const core::Candidate &candidate : found)
-                        into.add(k, candidate.tenant, candidate.count);
-                }
-            } else if (overlay && row.encode(slot, &v)) {
-                if (overlay->spilled()) {
-                    overlay->defer(v, k);
-                } else {
-                    found.clear();
-                    overlay->find(v, 0, found);
-                    for (const core::Candidate &candidate : found)
-                        into.add(k, candidate.tenant, 1);
-                }
-            }
-            return true;
-        });
-    }
-    auto pass_on = [&into](std::string_view k, const std::vector<core::Candidate> &answers) {
-        for (const core::Candidate &candidate : answers)
-            into.add(k, candidate.tenant, candidate.count);
-    };
-    if (next && next->spilled()) next->drain(0, pass_on);
-    if (overlay && overlay->spilled()) overlay->drain(0, pass_on, true);
-}
-
-// From the far end: the last hop's keys lead to tenants, each earlier hop's keys to what its value leads to.
-std::unique_ptr<EvidenceTable> Evaluation::read_chain(const ResolvedSource &source, std::span<const Hop> hops) {
-    std::unique_ptr<EvidenceTable> next;
-    for (std::size_t i = hops.size(); i-- > 0;) {
-        const Hop &hop = hops[i];
-        KeyEncoder key(hop.classes, 0);
-        auto table = std::make_unique<EvidenceTable>(key.fixed8(), memory_, hop.table.row_estimate);
-        read_hop(source, hop, i + 1 == hops.size(), next.get(), *table);
-        table->finish();
-        next = std::move(table);
-    }
-    return next;
-}
-
-void Evaluation::read_source(std::size_t number) {
-    const ResolvedSource &source = step_.sources[number];
-    if (source.types.empty()) {
-        sources_[number].tables.push_back(read_chain(source, source.hops));
-    } else {
-        for (const auto &[type, hop] : source.types)
-            sources_[number].tables.push_back(read_chain(source, {&hop, 1}));
-    }
-}
-
-void Evaluation::read_evidence() {
-    for (std::size_t i = 0; i < step_.sources.size(); i++)
-        read_source(i);
-    tenants_.check_known(step_.target);
 }
 
 // ---- rows

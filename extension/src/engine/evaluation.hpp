@@ -2,6 +2,8 @@
 // for each. Nothing is written. Memory is bounded by maintenance_work_mem: what does not fit is joined through
 // temporary files.
 #pragma once
+#include "core/evidence_digest.hpp"
+
 #include "engine/encoding.hpp"
 #include "engine/evidence.hpp"
 
@@ -15,6 +17,9 @@ public:
     SnapshotScope(const SnapshotScope &) = delete;
     SnapshotScope &operator=(const SnapshotScope &) = delete;
 };
+
+class HopSink;
+class EvidenceDigester;
 
 // A row of the target as it is handed on. Datums are valid during the call only.
 struct EvaluatedRow {
@@ -47,6 +52,7 @@ struct EvaluationOptions {
     bool row_keys = false; // encode the row's key
     long portion = 10000;  // rows
     Overlays *overlays = nullptr;
+    std::optional<core::DigestSeed> digest_seed; // for evidence_digest() and read_digest_only()
 };
 
 class Evaluation {
@@ -58,15 +64,30 @@ public:
     bool spilled() const;
     std::uint64_t evidence_rows() const { return evidence_rows_; }
 
+    // Digests need EvaluationOptions::digest_seed. Of what read_evidence() read, over all sources, with the set of
+    // tenants that it names and which of them are in the tenant root.
+    core::EvidenceDigest evidence_digest() const;
+    // Reads the evidence again, under the snapshot that is active now, and only sums: what read_evidence() found, and
+    // the tenants' dictionary, stay as they are.
+    core::EvidenceDigest read_digest_only();
+
 private:
     struct SourceTables { // one table per type of a polymorphic source, else one
         std::vector<std::unique_ptr<EvidenceTable>> tables;
         std::vector<KeyEncoder> probes;
         int type_column = -1; // in the slot
     };
-    void read_source(std::size_t number);
-    std::unique_ptr<EvidenceTable> read_chain(const ResolvedSource &source, std::span<const Hop> hops);
-    void read_hop(const ResolvedSource &source, const Hop &hop, bool last, EvidenceTable *next, EvidenceTable &into);
+    struct Reading { // of evidence, in full or for its digest only
+        TenantDictionary &tenants;
+        EvidenceDigester *digester; // may be nullptr
+        bool keep;
+    };
+    void read_all(const Reading &reading);
+    std::unique_ptr<EvidenceTable> read_chain(const Reading &reading, std::size_t source, std::size_t type);
+    void read_hop(const Reading &reading, std::size_t source, const Hop &hop, bool last, EvidenceTable *next,
+                  EvidenceTable *into, EvidenceDigester *digester);
+    void read_hop_by_sql(const Hop &hop, const StepTarget *ahead, HopSink &sink);
+    void read_hop_directly(const Hop &hop, const StepTarget *ahead, HopSink &sink);
     EvidenceTable *table_for(std::size_t source, TupleTableSlot *slot, KeyEncoder **probe);
     std::string scan_sql(std::vector<Value> &values);
     void gather(TupleTableSlot *slot, std::size_t source);
@@ -82,11 +103,15 @@ private:
     KeyEncoder row_key_, current_;
     int deleted_column_ = -1, current_column_ = -1;
     std::uint64_t evidence_rows_ = 0;
+    core::EvidenceDigest digest_;
     std::vector<core::Candidate> candidates_;
 };
 
 // SQL of `where`, appended to a WHERE clause; parameters are added to `values`.
 std::string condition_sql(const std::string &alias, const std::vector<ResolvedCondition> &conditions,
                           std::vector<Value> &values);
+
+// The class of each column of a row's identity.
+std::vector<KeyClass> identity_classes(const StepTarget &target);
 
 } // namespace tenantmig

@@ -33,6 +33,8 @@ public:
     void find(std::string_view key, std::uint32_t source, std::vector<core::Candidate> &out) const {
         map_.find(key, source, out);
     }
+    core::EvidenceView view() const { return map_.view(); }
+    void prefetch(std::int64_t key) const { map_.prefetch(key); } // an integer key that comes next
     // Spilled only: remembers a look-up, and answers all of them. Unanswered look-ups are dropped. The evidence is kept
     // for more look-ups only if `keep`.
     void defer(std::string_view key, std::string_view payload);
