@@ -15,7 +15,7 @@ SECTIONS = [
     ("Migrations", "A migration is stored once and then called by its name. The spec is described in [spec.md](spec.md).",
      ["create_migration", "check_migration", "drop_migration"]),
     ("Before a run", "All of these read only. See [backfill.md](backfill.md).", ["plan", "plan_hash", "preflight"]),
-    ("A run", "See [backfill.md](backfill.md) and [verify.md](verify.md).", ["backfill", "verify", "report"]),
+    ("A run", "See [backfill.md](backfill.md), [pace.md](pace.md) and [verify.md](verify.md).", ["backfill", "set_pace", "verify", "report"]),
     ("Review", "See [review.md](review.md).", ["review", "resolve", "dismiss", "import_reviews"]),
     ("Change log and undo", "See [changelog.md](changelog.md).",
      ["digest", "verify_changes", "rollback", "undo_script", "unpack", "row_key"]),

@@ -16,7 +16,7 @@ constexpr double longest_rest_ms = 60'000, longest_poll_ms = 1000, first_poll_ms
 
 // 23, 10.4, 0.35. Rounded up, so that 10.04 does not read as 10 where the limit is 10.
 std::string amount(double value) {
-    const int digits = value >= 100 ? 0 : value >= 10 ? 1 : 2;
+    const int digits = value >= 100 ? 0 : value >= 1 ? 1 : 2;
     const double unit = std::pow(10, digits);
     std::string text = fmt::format("{:.{}f}", std::ceil(value * unit - 1e-6) / unit + 0.0, digits);
     if (digits > 0) text.erase(text.find_last_not_of('0') + 1);

@@ -16,13 +16,12 @@ enum Query : std::size_t { senders, files, vacuums, waiters, transactions };
 constexpr const char *queries[] = {
     // Walsenders of standbys and subscribers: name, position, the server's own measure, and since when the WAL beyond
     // the
-    // position has been there if that is in another file than the newest. pg_receivewal replays nothing.
-    "SELECT coalesce(nullif(a.application_name, ''), 'pid ' || s.pid), s.state, "
-    "pg_wal_lsn_diff(coalesce(s.replay_lsn, s.flush_lsn), '0/0')::bigint, extract(epoch FROM s.replay_lag), "
-    "CASE WHEN coalesce(s.replay_lsn, s.flush_lsn) < $3 THEN extract(epoch FROM clock_timestamp() - "
-    "(pg_stat_file('pg_wal/' || pg_walfile_name(coalesce(s.replay_lsn, s.flush_lsn)), true)).modification) END "
+    // position has been there if that is in another file than the newest. Who replays nothing (pg_receivewal) is none.
+    "SELECT coalesce(nullif(a.application_name, ''), 'pid ' || s.pid), pg_wal_lsn_diff(s.replay_lsn, '0/0')::bigint, "
+    "extract(epoch FROM s.replay_lag), CASE WHEN s.replay_lsn < $3 THEN extract(epoch FROM clock_timestamp() - "
+    "(pg_stat_file('pg_wal/' || pg_walfile_name(s.replay_lsn), true)).modification) END "
     "FROM pg_stat_get_wal_senders() s LEFT JOIN LATERAL pg_stat_get_activity(s.pid) a ON true "
-    "WHERE s.state IN ('streaming', 'catchup', 'stopping') AND coalesce(s.replay_lsn, s.flush_lsn) IS NOT NULL",
+    "WHERE s.replay_lsn IS NOT NULL AND s.state <> 'backup'",
 
     "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'",
 
@@ -50,24 +49,25 @@ constexpr const char *queries[] = {
     "UNION SELECT b.pid FROM blocked b JOIN ours o ON o.pid = ANY (b.blockers)) "
     "SELECT count(*), min(pid) FROM ours",
 
-    // What keeps dead rows of this database alive: what it is, for how long, or else the oldest transaction it needs.
-    "SELECT what, seconds, xmin FROM ("
-    "(SELECT 'session ' || pid, extract(epoch FROM clock_timestamp() - xact_start), NULL::xid FROM "
-    "pg_stat_get_activity(NULL) "
-    "WHERE datid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND xact_start IS NOT NULL "
-    "AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) AND pid <> ALL ($2) "
-    "AND backend_type NOT IN ('autovacuum worker', 'walsender') ORDER BY xact_start LIMIT 1) UNION ALL "
-    "(SELECT 'prepared transaction ' || quote_literal(gid), extract(epoch FROM clock_timestamp() - prepared), NULL "
-    "FROM pg_prepared_xact() WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-    "ORDER BY prepared LIMIT 1) UNION ALL "
-    "(SELECT CASE backend_type WHEN 'walsender' THEN 'a query on standby ' || application_name ELSE 'session ' || pid "
-    "END, "
-    "NULL, backend_xmin FROM pg_stat_get_activity(NULL) WHERE backend_xmin IS NOT NULL AND (backend_type = 'walsender' "
-    "OR "
-    "(xact_start IS NULL AND datid = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-    "AND backend_type <> 'autovacuum worker')) AND pid <> ALL ($2) ORDER BY age(backend_xmin) DESC LIMIT 1) UNION ALL "
-    "(SELECT 'replication slot ' || slot_name, NULL, xmin FROM pg_get_replication_slots() WHERE xmin IS NOT NULL "
-    "ORDER BY age(xmin) DESC LIMIT 1)) held (what, seconds, xmin)",
+    // What keeps dead rows of this database alive: what it is and its name, for how long, or else the oldest
+    // transaction
+    // that it needs.
+    "WITH here AS (SELECT oid FROM pg_database WHERE datname = current_database()), "
+    "session AS MATERIALIZED (SELECT * FROM pg_stat_get_activity(NULL) WHERE (backend_xmin IS NOT NULL OR backend_xid "
+    "IS "
+    "NOT NULL) AND pid <> ALL ($2) AND backend_type <> 'autovacuum worker') "
+    "(SELECT 'session ' || pid, NULL, extract(epoch FROM clock_timestamp() - xact_start), NULL::xid FROM session "
+    "WHERE datid = (SELECT oid FROM here) AND xact_start IS NOT NULL AND backend_type <> 'walsender' "
+    "ORDER BY xact_start LIMIT 1) UNION ALL "
+    "(SELECT 'prepared transaction', gid, extract(epoch FROM clock_timestamp() - prepared), NULL "
+    "FROM pg_prepared_xact() WHERE dbid = (SELECT oid FROM here) ORDER BY prepared LIMIT 1) UNION ALL "
+    "(SELECT 'session ' || pid, NULL, NULL, backend_xmin FROM session WHERE datid = (SELECT oid FROM here) "
+    "AND xact_start IS NULL AND backend_xmin IS NOT NULL AND backend_type <> 'walsender' "
+    "ORDER BY age(backend_xmin) DESC LIMIT 1) UNION ALL "
+    "(SELECT 'query on standby', application_name, NULL, backend_xmin FROM session "
+    "WHERE backend_type = 'walsender' AND backend_xmin IS NOT NULL ORDER BY age(backend_xmin) DESC LIMIT 1) UNION ALL "
+    "(SELECT 'replication slot', slot_name, NULL, xmin FROM pg_get_replication_slots() WHERE xmin IS NOT NULL "
+    "ORDER BY age(xmin) DESC LIMIT 1)",
 };
 
 using Cells = std::vector<std::optional<std::string>>;
@@ -204,10 +204,10 @@ private:
     void read_lag(core::Signal &signal) {
         require_statistics();
         for (const Cells &row : run(senders)) {
-            const std::uint64_t position = std::strtoull(row[2].value_or("0").c_str(), nullptr, 10);
+            const std::uint64_t position = std::strtoull(row[1].value_or("0").c_str(), nullptr, 10);
             double lag = 0;
             if (position < flushed_)
-                lag = std::max({memory_.wal_.behind(now_, position), number(row[3]), number(row[4])});
+                lag = std::max({memory_.wal_.behind(now_, position), number(row[2]), number(row[3])});
             if (!signal.value || lag > *signal.value) signal = {lag, core::excerpt(row[0].value_or("")), true};
         }
     }
@@ -215,9 +215,10 @@ private:
     void read_archive(core::Signal &signal) {
         if (!XLogArchivingActive()) return;
         if (now_ >= memory_.archive_due_) {
+            const double before = now_in_seconds();
             memory_.archive_backlog_ = number(run(files).at(0)[0]);
-            const double after = now_in_seconds();
-            memory_.archive_due_ = after + 100 * (after - now_ > 0.001 ? after - now_ : 0);
+            const double cost = now_in_seconds() - before;
+            if (cost > 0.01) memory_.archive_due_ = now_ + 100 * cost;
         }
         signal.value = memory_.archive_backlog_;
     }
@@ -239,13 +240,14 @@ private:
     void read_transactions(core::Signal &signal) {
         require_statistics();
         for (const Cells &row : run(transactions)) {
-            double age = number(row[1]);
-            if (row[2]) {
-                const auto xmin = static_cast<std::uint32_t>(std::strtoul(row[2]->c_str(), nullptr, 10));
+            double age = number(row[2]);
+            if (row[3]) {
+                const auto xmin = static_cast<std::uint32_t>(std::strtoul(row[3]->c_str(), nullptr, 10));
                 const std::uint32_t distance = static_cast<std::uint32_t>(next_) - xmin;
                 age = memory_.transactions_.behind(now_, next_ - distance);
             }
-            if (!signal.value || age > *signal.value) signal = {age, row[0].value_or(""), true};
+            if (signal.value && age <= *signal.value) continue;
+            signal = {age, row[0].value_or("") + (row[1] ? " " + core::excerpt(*row[1]) : ""), true};
         }
     }
 
