@@ -41,6 +41,7 @@ EvidenceView::EvidenceView(const char *block) {
     std::memcpy(&header, block, sizeof header);
     if (header.magic != magic) throw std::invalid_argument("a block that holds no evidence");
     fixed8_ = header.fixed8 != 0;
+    scattered_ = header.scattered != 0;
     capacity_ = header.capacity;
     used_ = header.used;
     more_count_ = header.more;
@@ -59,11 +60,11 @@ std::size_t EvidenceView::text_bytes() const noexcept {
 
 std::size_t EvidenceView::flat_size() const noexcept {
     std::size_t bytes = sizeof(Header) + capacity_ * sizeof(Slot) + more_count_ * sizeof(More) + text_bytes();
-    return (bytes + 7) / 8 * 8;
+    return (bytes + 63) / 64 * 64;
 }
 
 void EvidenceView::flatten(char *block) const noexcept {
-    const Header header{magic, fixed8_, capacity_, used_, more_count_, flat_size()};
+    const Header header{magic, fixed8_, scattered_, capacity_, used_, more_count_, flat_size(), 0};
     std::memcpy(block, &header, sizeof header);
     char *slots = block + sizeof header;
     char *more = slots + capacity_ * sizeof(Slot);
@@ -118,6 +119,7 @@ bool EvidenceMap::allowed(std::size_t more_bytes) const noexcept {
 void EvidenceMap::clear() noexcept {
     slots_.reset();
     capacity_ = used_ = 0;
+    scattered_ = false;
     std::vector<More>().swap(more_);
     blocks_.clear();
     blocks_.shrink_to_fit();
@@ -132,20 +134,21 @@ EvidenceView EvidenceMap::view() const noexcept {
     view.used_ = used_;
     view.more_count_ = more_.size();
     view.fixed8_ = fixed8_;
+    view.scattered_ = scattered_;
     return view;
 }
 
-EvidenceMap::Added EvidenceMap::grow() noexcept {
-    std::size_t wanted = next_capacity(capacity_);
+EvidenceMap::Added EvidenceMap::rebuild(std::size_t wanted) noexcept {
     if (!allowed(wanted * sizeof(Slot))) return Added::full;
-    std::unique_ptr<Slot[]> bigger(new (std::nothrow) Slot[wanted]);
-    if (!bigger) return Added::no_memory;
-    std::fill_n(bigger.get(), wanted, Slot{0, no_tenant, 0});
+    auto *memory = ::operator new[](wanted * sizeof(Slot), std::align_val_t{64}, std::nothrow);
+    if (!memory) return Added::no_memory;
+    Slots bigger(static_cast<Slot *>(memory));
+    std::uninitialized_fill_n(bigger.get(), wanted, Slot{0, no_tenant, 0});
     const EvidenceView old = view();
     for (std::size_t i = 0; i < capacity_; i++) {
         const Slot &slot = slots_[i];
         if (slot.tenant == no_tenant) continue;
-        std::size_t at = fixed8_ ? EvidenceView::number_position(slot.key, wanted)
+        std::size_t at = fixed8_ ? EvidenceView::number_position(slot.key, wanted, scattered_)
                                  : EvidenceView::scaled(hash_key(old.slot_key(slot)), wanted);
         while (bigger[at].tenant != no_tenant)
             at = at + 1 < wanted ? at + 1 : 0;
@@ -154,6 +157,13 @@ EvidenceMap::Added EvidenceMap::grow() noexcept {
     slots_ = std::move(bigger);
     capacity_ = wanted;
     return Added::ok;
+}
+
+// Whether a slot lies so far from the position of its key that keys must have heaped up there.
+bool EvidenceMap::crowded(std::size_t from, const Slot &slot) const noexcept {
+    constexpr std::size_t far = 512;
+    const auto at = static_cast<std::size_t>(&slot - slots_.get());
+    return (at >= from ? at - from : at + capacity_ - from) > far;
 }
 
 const char *EvidenceMap::store(std::string_view key, Added *result) noexcept {
@@ -222,7 +232,8 @@ EvidenceMap::Added EvidenceMap::add_to_list(Slot &slot, TenantNo tenant, std::ui
 
 EvidenceMap::Added EvidenceMap::add(std::string_view key, TenantNo tenant, std::uint64_t count) noexcept {
     if (used_ >= capacity_ - capacity_ / 4)
-        if (Added result = grow(); result != Added::ok && used_ + 1 >= capacity_ - capacity_ / 8)
+        if (Added result = rebuild(next_capacity(capacity_));
+            result != Added::ok && used_ + 1 >= capacity_ - capacity_ / 8)
             return result; // denser than 87 % probes get long
     const EvidenceView now = view();
     Slot &slot = const_cast<Slot &>(fixed8_ ? now.number_slot(load_bytes(key.data())) : now.text_slot(key));
@@ -245,6 +256,10 @@ EvidenceMap::Added EvidenceMap::add(std::string_view key, TenantNo tenant, std::
     }
     slot = fresh;
     used_++;
+    if (fixed8_ && !scattered_ && crowded(EvidenceView::number_position(fresh.key, capacity_, false), slot)) {
+        scattered_ = true; // a matter of speed: without room for it everything stays as it is
+        if (rebuild(capacity_) != Added::ok) scattered_ = false;
+    }
     return Added::ok;
 }
 

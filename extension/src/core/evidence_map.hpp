@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <string_view>
 #include <vector>
 
@@ -49,7 +50,8 @@ public:
     }
     // Asks for the memory that find() of an integer key is going to read.
     void prefetch(std::int64_t key) const noexcept {
-        if (capacity_ != 0) __builtin_prefetch(&slots_[number_position(static_cast<std::uint64_t>(key), capacity_)]);
+        if (capacity_ != 0)
+            __builtin_prefetch(&slots_[number_position(static_cast<std::uint64_t>(key), capacity_, scattered_)]);
     }
 
     bool fixed8() const noexcept { return fixed8_; }
@@ -71,7 +73,8 @@ public:
         }
     }
 
-    // Bytes, a multiple of 8, that flatten() writes to a place aligned to 8. Position-independent; native byte order.
+    // Bytes, a multiple of 64, that flatten() writes to a place aligned to 8, better to 64. Position-independent; in
+    // the machine's byte order.
     std::size_t flat_size() const noexcept;
     void flatten(char *block) const noexcept;
 
@@ -90,7 +93,7 @@ private:
         std::uint32_t next;
     };
     struct Header { // of a block; slots, lists and texts follow
-        std::uint64_t magic, fixed8, capacity, used, more, bytes;
+        std::uint64_t magic, fixed8, scattered, capacity, used, more, bytes, unused;
     };
     static constexpr std::uint64_t magic = 0x31646976656D74ULL;
     static constexpr std::uint32_t several = 0x80000000U;
@@ -101,17 +104,19 @@ private:
     static std::size_t scaled(std::uint64_t hash, std::size_t n) noexcept {
         return static_cast<std::size_t>((static_cast<unsigned __int128>(hash) * n) >> 64);
     }
-    // Integer keys that are close to each other land close to each other (a table is read in physical order, and its
-    // keys mostly ascend): blocks of eight neighbours, two cache lines, are hashed as a whole. Larger blocks would save
-    // little and make probes step over whole blocks. Inside a block they are shuffled by the same hash, so that strided
-    // keys don't pile up on one slot.
-    static std::size_t number_position(std::uint64_t number, std::size_t capacity) noexcept {
-        const std::uint64_t group = mix_bits((number >> 3) * golden);
-        return scaled(group, capacity / 8) * 8 + ((number ^ group) & 7);
+    // Integer keys that are close to each other land close to each other: a table is read in physical order, and its
+    // keys mostly ascend. Four neighbours share a cache line; lines are chosen by multiplication with the golden ratio,
+    // which spreads keys in sequence, or in steps, evenly, where a random choice would heap some of them up. Keys that
+    // it does not spread are noticed by long probes, and the map then scatters each key by itself.
+    static std::size_t number_position(std::uint64_t number, std::size_t capacity, bool scattered) noexcept {
+        if (scattered) return scaled(mix_bits(number * golden), capacity);
+        std::uint64_t group = number >> 2;
+        group = (group ^ (group >> 32)) * golden;
+        return scaled(group, capacity / 4) * 4 + ((number ^ (group >> 8)) & 3);
     }
     // The slot of the key, or an empty one.
     const Slot &number_slot(std::uint64_t number) const noexcept {
-        std::size_t at = number_position(number, capacity_);
+        std::size_t at = number_position(number, capacity_, scattered_);
         while (slots_[at].tenant != no_tenant && slots_[at].key != number)
             at = at + 1 < capacity_ ? at + 1 : 0;
         return slots_[at];
@@ -137,7 +142,7 @@ private:
     const More *more_ = nullptr;
     std::uintptr_t base_ = 0;
     std::size_t capacity_ = 0, used_ = 0, more_count_ = 0;
-    bool fixed8_ = true;
+    bool fixed8_ = true, scattered_ = false;
 };
 
 class EvidenceMap {
@@ -164,7 +169,8 @@ public:
     // Asks for the memory that add() of an integer key is going to touch.
     void prefetch(std::int64_t key) const noexcept {
         if (capacity_ != 0)
-            __builtin_prefetch(&slots_[EvidenceView::number_position(static_cast<std::uint64_t>(key), capacity_)], 1);
+            __builtin_prefetch(
+                &slots_[EvidenceView::number_position(static_cast<std::uint64_t>(key), capacity_, scattered_)], 1);
     }
 
     EvidenceView view() const noexcept; // until something is added
@@ -185,14 +191,20 @@ private:
     static constexpr std::size_t block_size = 64 * 1024;
 
     bool allowed(std::size_t more_bytes) const noexcept;
-    Added grow() noexcept;
+    Added rebuild(std::size_t capacity) noexcept;
+    bool crowded(std::size_t from, const Slot &slot) const noexcept;
     Added add_to_list(Slot &slot, TenantNo tenant, std::uint64_t count) noexcept;
     Added push_more(TenantNo tenant, std::uint64_t count, std::uint32_t next, std::uint32_t *at) noexcept;
     const char *store(std::string_view key, Added *result) noexcept;
 
-    bool fixed8_;
+    struct Free { // slots are aligned to cache lines
+        void operator()(Slot *slots) const noexcept { ::operator delete[](slots, std::align_val_t{64}); }
+    };
+    using Slots = std::unique_ptr<Slot[], Free>;
+
+    bool fixed8_, scattered_ = false;
     std::size_t budget_, capacity_ = 0, used_ = 0;
-    std::unique_ptr<Slot[]> slots_;
+    Slots slots_;
     std::vector<More> more_;
     std::vector<std::unique_ptr<char[]>> blocks_;
     std::size_t block_bytes_ = 0, block_used_ = 0, block_room_ = 0;

@@ -39,6 +39,7 @@ public:
     }
     core::TenantNo number_of_text(const std::string &text); // errors of the type's input function pass through
     const std::string &text(core::TenantNo tenant) const { return texts_[tenant]; }
+    const std::vector<std::string> &texts() const { return texts_; } // by number
     bool is_number() const { return class_ == KeyClass::integer; }
     std::size_t size() const { return texts_.size(); }
     // Looks up in the tenant root those that were not looked up yet, as the root's owner, under the active snapshot.

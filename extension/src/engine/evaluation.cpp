@@ -101,6 +101,10 @@ std::string Evaluation::scan_sql(std::vector<Value> &values) {
         for (const auto &[type, hop] : source.types)
             probe(hop);
     }
+    if (options_.positions) {
+        position_column_ = static_cast<int>(columns.size());
+        columns.insert(columns.end(), {"t.ctid", "t.tableoid"});
+    }
     std::string sql = "SELECT ";
     for (std::size_t i = 0; i < columns.size(); i++)
         sql += (i ? ", " : "") + columns[i];
@@ -139,11 +143,37 @@ void Evaluation::emit(TupleTableSlot *slot, RowConsumer &consumer) {
     core::TenantNo tenant = core::no_tenant;
     if (current_column_ >= 0 && current_.encode(slot, &current)) tenant = tenants_.number(current);
     bool deleted = deleted_column_ >= 0 && DatumGetBool(slot->tts_values[deleted_column_]);
-    consumer.row({slot, step_.target.key.size(), key, deleted, tenant,
-                  core::decide(step_.policy, candidates_, tenants_.known()), candidates_});
+    EvaluatedRow row{slot,        step_.target.key.size(),
+                     key,         deleted,
+                     tenant,      core::decide(step_.policy, candidates_, tenants_.known()),
+                     candidates_, {},
+                     InvalidOid};
+    ItemPointerSetInvalid(&row.tid);
+    if (position_column_ >= 0) {
+        row.tid = *reinterpret_cast<ItemPointer>(DatumGetPointer(slot->tts_values[position_column_]));
+        row.relation = DatumGetObjectId(slot->tts_values[position_column_ + 1]);
+    }
+    consumer.row(row);
+}
+
+std::vector<core::EvidenceView> Evaluation::views() const {
+    std::vector<core::EvidenceView> views;
+    for (const SourceTables &source : sources_)
+        for (const auto &table : source.tables)
+            views.push_back(table->view());
+    return views;
+}
+
+std::size_t Evaluation::shared_size() const {
+    return core::SharedEvidence::flat_size({views(), tenants_.texts(), tenants_.known()});
+}
+
+void Evaluation::share(char *block) const {
+    core::SharedEvidence::flatten({views(), tenants_.texts(), tenants_.known()}, block);
 }
 
 void Evaluation::evaluate(RowConsumer &consumer) {
+    if (!why_by_sql()) return evaluate_directly(consumer);
     std::vector<Value> values;
     std::string sql = scan_sql(values);
     if (spilled())

@@ -3,6 +3,7 @@
 // temporary files.
 #pragma once
 #include "core/evidence_digest.hpp"
+#include "core/shared_evidence.hpp"
 
 #include "engine/encoding.hpp"
 #include "engine/evidence.hpp"
@@ -30,6 +31,10 @@ struct EvaluatedRow {
     core::TenantNo current; // the tenant key that the row has, no_tenant for NULL
     core::Decision decision;
     const std::vector<core::Candidate> &candidates; // of all sources, by source
+    // Where it stands: in the table, or in one of its partitions. Without EvaluationOptions::positions valid only for
+    // rows that are read below SQL.
+    ItemPointerData tid;
+    Oid relation;
 };
 
 class RowConsumer {
@@ -48,9 +53,10 @@ struct Overlay {
 using Overlays = std::vector<Overlay>; // by position in ResolvedMigration::steps
 
 struct EvaluationOptions {
-    bool all_rows = false; // rows that have a tenant key too
-    bool row_keys = false; // encode the row's key
-    long portion = 10000;  // rows
+    bool all_rows = false;  // rows that have a tenant key too
+    bool row_keys = false;  // encode the row's key
+    bool positions = false; // EvaluatedRow::tid and relation, through SQL too
+    long portion = 10000;   // rows
     Overlays *overlays = nullptr;
     std::optional<core::DigestSeed> digest_seed; // for evidence_digest() and read_digest_only()
 };
@@ -70,6 +76,15 @@ public:
     // Reads the evidence again, under the snapshot that is active now, and only sums: what read_evidence() found, and
     // the tenants' dictionary, stay as they are.
     core::EvidenceDigest read_digest_only();
+
+    // For deciding elsewhere (engine/row_decider.hpp), once the evidence has been read and if it is not spilled: its
+    // tables in the order of sources and types, and all of it in one block, aligned to 8, for core::SharedEvidence.
+    std::vector<core::EvidenceView> views() const;
+    const TenantDictionary &tenants() const { return tenants_; }
+    std::size_t shared_size() const;
+    void share(char *block) const;
+    // Why evaluate() reads rows through SQL; nullopt: below it. For the whole evaluation, so after read_evidence().
+    std::optional<std::string> why_by_sql() const;
 
 private:
     struct SourceTables { // one table per type of a polymorphic source, else one
@@ -92,6 +107,7 @@ private:
     std::string scan_sql(std::vector<Value> &values);
     void gather(TupleTableSlot *slot, std::size_t source);
     void emit(TupleTableSlot *slot, RowConsumer &consumer);
+    void evaluate_directly(RowConsumer &consumer);
     void evaluate_in_memory(const std::string &sql, std::span<const Value> values, RowConsumer &consumer);
     void evaluate_spilled(const std::string &sql, std::span<const Value> values, RowConsumer &consumer);
 
@@ -101,7 +117,7 @@ private:
     TenantDictionary &tenants_;
     std::vector<SourceTables> sources_;
     KeyEncoder row_key_, current_;
-    int deleted_column_ = -1, current_column_ = -1;
+    int deleted_column_ = -1, current_column_ = -1, position_column_ = -1;
     std::uint64_t evidence_rows_ = 0;
     core::EvidenceDigest digest_;
     std::vector<core::Candidate> candidates_;

@@ -55,6 +55,11 @@ public:
     TupleLayout(TupleDesc descriptor, const std::vector<AttrNumber> &wanted);
     void deform(HeapTupleHeader tuple, Datum *values, bool *isnull) const;
     std::size_t size() const { return attributes_.size(); } // of the two arrays
+    // Whether the tuple itself holds a value other than NULL in this column.
+    static bool has_value(HeapTupleHeader tuple, AttrNumber number) {
+        return number <= static_cast<int>(HeapTupleHeaderGetNatts(tuple)) &&
+               !((tuple->t_infomask & HEAP_HASNULL) != 0 && att_isnull(number - 1, tuple->t_bits));
+    }
 
 private:
     struct Attribute {
