@@ -144,6 +144,28 @@ TEST(EvidenceMap, CollidingKeysStayApart) {
     }
 }
 
+// Keys that the golden ratio puts next to each other: noticed, and scattered. Without that each one is looked for among all of them.
+TEST(EvidenceMap, KeysMadeToHeapUpAreScattered) {
+    constexpr std::uint64_t inverse = 0xF1DE83E19937733DULL; // of the multiplier: groups 0, 1, 2 … of the hash
+    static_assert(inverse * 0x9E3779B97F4A7C15ULL == 1);
+    EvidenceMap map(true, plenty);
+    Model model;
+    for (std::uint64_t i = 0; i < 100000; ++i) {
+        std::uint64_t group = i * inverse; // group ^ (group >> 32) gives this back
+        group = (group ^ (group >> 32)) & ~(std::uint64_t{3} << 62);
+        const std::string key = number(group << 2);
+        ASSERT_EQ(map.add(key, 1, 1), Added::ok);
+        model[key][1] += 1;
+    }
+    expect_same(map, model);
+    std::vector<std::uint64_t> block(map.flat_size() / 8);
+    map.flatten(reinterpret_cast<char *>(block.data()));
+    std::vector<Candidate> out;
+    for (const auto &[key, tenants] : model)
+        EvidenceView(reinterpret_cast<const char *>(block.data())).find(std::string_view(key), 0, out);
+    EXPECT_EQ(out.size(), model.size());
+}
+
 TEST(EvidenceMap, ExtremeNumbersAreKeysLikeOthers) {
     EvidenceMap map(true, plenty);
     Model model;
@@ -233,7 +255,7 @@ TEST(EvidenceMap, ClearFreesEverythingAndStartsAgain) {
 // A block as another process finds it: the same bytes at another address, whatever else stands around them.
 std::vector<std::uint64_t> flat(const EvidenceMap &map) {
     const std::size_t size = map.flat_size();
-    EXPECT_EQ(size % 8, 0U);
+    EXPECT_EQ(size % 64, 0U);
     std::vector<std::uint64_t> block(size / 8 + 1, 0x5a5a5a5a5a5a5a5aULL);
     map.flatten(reinterpret_cast<char *>(block.data()));
     EXPECT_EQ(block.back(), 0x5a5a5a5a5a5a5a5aULL) << "written beyond its size";
