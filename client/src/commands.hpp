@@ -25,6 +25,21 @@ struct RunOptions {
     Target target;
     bool dry_run = false, dry_run_full = false;
     std::optional<std::string> dry_run_rows, plan_hash, max_count_change;
+    bool single_transaction = false, foreground = false, detach = false;
+    std::optional<std::string> workers, budget;
+    int reconnect = 60; // seconds for which a lost connection is tried again
+};
+
+struct WaitOptions {
+    std::string migration;
+    std::optional<double> timeout; // seconds
+    bool no_wait = false;          // pause, cancel: only ask
+    int reconnect = 60;
+};
+
+struct UndoOptions {
+    std::string run;
+    std::optional<std::string> budget;
 };
 
 struct ExportOptions {
@@ -45,6 +60,8 @@ Connection connect_checked(const GlobalOptions &global);
 // A run's number from NUMBER or latest:MIGRATION. Status 3: neither of the two; 1: no such migration, or no run.
 std::string resolve_run(Connection &connection, const std::string &text);
 
+[[noreturn]] void no_such_migration(const std::string &name);
+
 // commands_spec.cpp
 ExitStatus validate(const GlobalOptions &global, const std::string &spec, bool offline);
 ExitStatus plan(const GlobalOptions &global, const Target &target, bool hash_only);
@@ -62,6 +79,21 @@ ExitStatus review_dismiss(const GlobalOptions &global, const DecisionOptions &op
 ExitStatus verify(const GlobalOptions &global, const std::string &migration);
 ExitStatus rollback(const GlobalOptions &global, const std::string &run, bool script);
 ExitStatus report(const GlobalOptions &global, const std::string &run, const std::string &format);
+
+// What a rollback or an undo leaves: status 4 and a remark if rows were left alone.
+ExitStatus undo_outcome(const Result &outcome, const std::string &run);
+
+// commands_online.cpp
+ExitStatus run_online(const GlobalOptions &global, const RunOptions &options, Connection &connection,
+                      const std::string &migration);
+ExitStatus resume(const GlobalOptions &global, const RunOptions &options);
+ExitStatus pause(const GlobalOptions &global, const WaitOptions &options);
+ExitStatus cancel(const GlobalOptions &global, const WaitOptions &options);
+ExitStatus wait(const GlobalOptions &global, const WaitOptions &options);
+ExitStatus undo(const GlobalOptions &global, const UndoOptions &options);
+ExitStatus pace(const GlobalOptions &global, const std::string &migration, const std::vector<std::string> &settings);
+
+// commands_status.cpp
 ExitStatus status(const GlobalOptions &global, const std::string &migration);
 
 } // namespace tenantmig::client

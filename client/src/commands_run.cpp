@@ -1,4 +1,4 @@
-// verify, rollback, report, status: what became of a run.
+// verify, rollback, report: what became of a run.
 #include "client_error.hpp"
 #include "commands.hpp"
 #include "messages.hpp"
@@ -10,11 +10,6 @@ namespace tenantmig::client {
 namespace {
 
 constexpr std::size_t longest_run_number = 18; // digits of a bigint that cannot overflow
-
-[[noreturn]] void no_such_migration(const std::string &name) {
-    throw ClientError(ExitStatus::failure, ErrorText{fmt::format("migration \"{}\" does not exist", name), "",
-                                                     "tenantmig status  lists all migrations", "42704", ""});
-}
 
 std::string latest_run(Connection &connection, const std::string &migration) {
     const Result found = connection.query(
@@ -29,6 +24,11 @@ std::string latest_run(Connection &connection, const std::string &migration) {
 }
 
 } // namespace
+
+void no_such_migration(const std::string &name) {
+    throw ClientError(ExitStatus::failure, ErrorText{fmt::format("migration \"{}\" does not exist", name), "",
+                                                     "tenantmig status  lists all migrations", "42704", ""});
+}
 
 Connection connect_checked(const GlobalOptions &global) {
     Connection connection(global.connect);
@@ -65,10 +65,14 @@ ExitStatus rollback(const GlobalOptions &global, const std::string &run, bool sc
     const Result outcome = connection.query("SELECT * FROM tenantmig.rollback($1::pg_catalog.int8)", {number});
     print_result(outcome, global.format);
     flush_output("the rollback is done and committed");
+    return undo_outcome(outcome, number);
+}
+
+ExitStatus undo_outcome(const Result &outcome, const std::string &run) {
     if (!outcome.any("outcome", "skipped")) return ExitStatus::done;
     messages::show_remark(fmt::format("rows that did not hold what the run wrote were left alone: "
                                       "SELECT * FROM tenantmig.undo_skipped WHERE run_id = {}",
-                                      number));
+                                      run));
     return ExitStatus::findings;
 }
 
@@ -81,29 +85,6 @@ ExitStatus report(const GlobalOptions &global, const std::string &run, const std
     if (!shown.ends_with('\n')) shown += '\n';
     print_text(shown);
     flush_output();
-    return ExitStatus::done;
-}
-
-ExitStatus status(const GlobalOptions &global, const std::string &migration) {
-    Connection connection = connect_checked(global);
-    std::string sql =
-        "SELECT m.migration, r.id AS run_id, r.state, r.mode, pg_catalog.date_trunc('second', r.started_at) AS "
-        "started_at, pg_catalog.date_trunc('second', r.finished_at) AS finished_at, r.row_total, r.row_done, "
-        "r.assigned, r.conflicts, r.orphans, r.unknown, m.open_reviews, r.started_by, r.error "
-        "FROM tenantmig.migrations m "
-        "LEFT JOIN tenantmig.runs r ON r.migration OPERATOR(pg_catalog.=) m.migration";
-    std::vector<Cell> parameters;
-    if (!migration.empty()) {
-        sql += " WHERE m.migration OPERATOR(pg_catalog.=) $1";
-        parameters.emplace_back(migration);
-    }
-    const Result runs = connection.query(sql + " ORDER BY m.migration, r.id", parameters);
-    if (runs.rows.empty() && !migration.empty()) no_such_migration(migration);
-    print_result(runs, global.format);
-    flush_output();
-    const std::size_t open = runs.column("open_reviews");
-    for (const auto &row : runs.rows)
-        if (row[open].value_or("0") != "0") return ExitStatus::open_reviews;
     return ExitStatus::done;
 }
 

@@ -4,16 +4,12 @@
 #include "messages.hpp"
 #include "password.hpp"
 #include <array>
+#include <chrono>
 #include <libpq-fe.h>
 
 namespace tenantmig::client {
 
 namespace {
-
-struct Clear {
-    void operator()(PGresult *result) const noexcept { PQclear(result); }
-};
-using ResultHandle = std::unique_ptr<PGresult, Clear>;
 
 std::string field(const PGresult *result, int code) {
     const char *text = PQresultErrorField(result, code);
@@ -115,56 +111,126 @@ PGconn *connect(const ConnectOptions &options, const std::string &password) {
     return PQconnectdbParams(keywords.data(), values.data(), 1);
 }
 
+void require_connected(const PGconn *connection) {
+    if (PQstatus(connection) == CONNECTION_OK) return;
+    throw ClientError(ExitStatus::connection, trimmed(PQerrorMessage(connection)), "",
+                      "connection options are those of psql: -h, -p, -U, -d, and the variables PGHOST, PGSERVICE, …");
+}
+
 } // namespace
 
 void Connection::Close::operator()(pg_conn *connection) const noexcept {
     PQfinish(connection);
 }
 
-Connection::Connection(const ConnectOptions &options) : handle_(connect(options, "")) {
-    if (handle_ && PQstatus(handle_.get()) == CONNECTION_BAD && PQconnectionNeedsPassword(handle_.get()) != 0 &&
+void Connection::Close::operator()(pg_result *result) const noexcept {
+    PQclear(result);
+}
+
+Connection::Connection(const ConnectOptions &options) : Connection(connect(options, "")) {
+    if (PQstatus(handle_.get()) == CONNECTION_BAD && PQconnectionNeedsPassword(handle_.get()) != 0 &&
         !options.no_password) {
-        if (const auto password = ask_password(user())) handle_.reset(connect(options, *password));
+        if (const auto password = ask_password(user())) *this = Connection(connect(options, *password));
     }
+    require_connected(handle_.get());
+}
+
+Connection::Connection(pg_conn *made) : handle_(made) {
     if (!handle_) throw ClientError(ExitStatus::failure, "out of memory");
-    if (PQstatus(handle_.get()) != CONNECTION_OK)
-        throw ClientError(
-            ExitStatus::connection, trimmed(PQerrorMessage(handle_.get())), "",
-            "connection options are those of psql: -h, -p, -U, -d, and the variables PGHOST, PGSERVICE, …");
     PQsetNoticeReceiver(handle_.get(), on_notice, nullptr);
 }
 
-Result Connection::query(const std::string &sql, const std::vector<Cell> &parameters) {
-    if (interrupt::requested()) throw ClientError(ExitStatus::interrupted, "interrupted");
+Connection Connection::another() const {
+    const auto release = [](PQconninfoOption *options) { PQconninfoFree(options); };
+    const std::unique_ptr<PQconninfoOption, decltype(release)> options(PQconninfo(handle_.get()), release);
+    std::vector<const char *> keywords;
+    std::vector<const char *> values;
+    for (const PQconninfoOption *option = options.get(); option != nullptr && option->keyword != nullptr; ++option) {
+        if (option->val == nullptr) continue;
+        keywords.push_back(option->keyword);
+        values.push_back(option->val);
+    }
+    keywords.push_back(nullptr);
+    values.push_back(nullptr);
+    Connection second(PQconnectdbParams(keywords.data(), values.data(), 0));
+    require_connected(second.handle_.get());
+    return second;
+}
+
+bool Connection::reconnect(int milliseconds) {
+    using std::chrono::steady_clock;
+    const auto limit = steady_clock::now() + std::chrono::milliseconds(milliseconds);
     PGconn *connection = handle_.get();
+    last_.reset();
+    const interrupt::Deferred deferred;
+    if (PQresetStart(connection) == 0) return false;
+    for (PostgresPollingStatusType wants = PGRES_POLLING_WRITING; wants != PGRES_POLLING_OK;
+         wants = PQresetPoll(connection)) {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(limit - steady_clock::now()).count();
+        if (wants == PGRES_POLLING_FAILED || left <= 0 || interrupt::requested()) return false;
+        if (wants == PGRES_POLLING_READING)
+            deferred.wait_readable(PQsocket(connection), static_cast<int>(left));
+        else
+            deferred.wait_writable(PQsocket(connection), static_cast<int>(left));
+    }
+    return true;
+}
+
+std::string Connection::last_error() const {
+    return trimmed(PQerrorMessage(handle_.get()));
+}
+
+Result Connection::query(const std::string &sql, const std::vector<Cell> &parameters) {
+    const interrupt::Deferred deferred; // over both: a signal in between must cancel the statement too
+    send(sql, parameters);
+    return *receive(-1);
+}
+
+void Connection::send(const std::string &sql, const std::vector<Cell> &parameters) {
+    if (interrupt::requested()) throw ClientError(ExitStatus::interrupted, "interrupted");
     std::vector<const char *> values;
     values.reserve(parameters.size());
     for (const Cell &parameter : parameters)
         values.push_back(parameter ? parameter->c_str() : nullptr);
+    last_.reset();
+    cancelled_ = false;
+    amid_progress_ = messages::in_progress();
+    // if it cannot even be sent, the connection says why when the result is asked for
+    PQsendQueryParams(handle_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr,
+                      nullptr, 0);
+}
 
-    ResultHandle last;
-    bool cancelled = false;
-    {
-        const interrupt::Deferred deferred;
-        bool sent = PQsendQueryParams(connection, sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(),
-                                      nullptr, nullptr, 0) != 0;
-        while (sent) {
-            while (PQisBusy(connection) != 0) {
-                deferred.wait_readable(PQsocket(connection));
-                if (interrupt::requested() && !cancelled) {
-                    cancelled = true;
-                    cancel(connection);
-                }
-                if (PQconsumeInput(connection) == 0) break;
+std::optional<Result> Connection::receive(int milliseconds) {
+    using std::chrono::steady_clock;
+    const auto limit = steady_clock::now() + std::chrono::milliseconds(milliseconds);
+    PGconn *connection = handle_.get();
+    const interrupt::Deferred deferred;
+    while (true) {
+        while (PQisBusy(connection) != 0) {
+            int left = -1;
+            if (milliseconds >= 0)
+                left = static_cast<int>(
+                    std::chrono::duration_cast<std::chrono::milliseconds>(limit - steady_clock::now()).count());
+            if (milliseconds >= 0 && left <= 0) return std::nullopt;
+            deferred.wait_readable(PQsocket(connection), left);
+            if (interrupt::requested() && !cancelled_) {
+                cancelled_ = true;
+                cancel(connection);
             }
-            ResultHandle next(PQgetResult(connection));
-            if (!next) break;
-            // the first error is the reason; what follows it says only that the connection is gone
-            if (!last || PQresultStatus(last.get()) != PGRES_FATAL_ERROR) last = std::move(next);
+            if (PQconsumeInput(connection) == 0) break;
         }
+        std::unique_ptr<pg_result, Close> next(PQgetResult(connection));
+        if (!next) break;
+        // the first error is the reason; what follows it says only that the connection is gone
+        if (!last_ || PQresultStatus(last_.get()) != PGRES_FATAL_ERROR) last_ = std::move(next);
     }
-    messages::end_progress();
+    if (!amid_progress_) messages::end_progress();
+    return finished();
+}
 
+Result Connection::finished() {
+    PGconn *connection = handle_.get();
+    const std::unique_ptr<pg_result, Close> last = std::move(last_);
     if (PQstatus(connection) == CONNECTION_BAD) {
         ErrorText text = last ? error_text(last.get()) : ErrorText{};
         if (text.message.empty()) text.message = trimmed(PQerrorMessage(connection));
@@ -173,9 +239,10 @@ Result Connection::query(const std::string &sql, const std::vector<Cell> &parame
         throw ClientError(ExitStatus::connection, text);
     }
     if (!last) throw ClientError(ExitStatus::failure, trimmed(PQerrorMessage(connection)));
-    if (PQresultStatus(last.get()) == PGRES_TUPLES_OK) return copied(last.get());
+    if (PQresultStatus(last.get()) == PGRES_TUPLES_OK || PQresultStatus(last.get()) == PGRES_COMMAND_OK)
+        return copied(last.get());
     ErrorText text = error_text(last.get());
-    if (cancelled && text.state == "57014")
+    if (cancelled_ && text.state == "57014")
         throw ClientError(ExitStatus::interrupted, "interrupted",
                           "The statement was cancelled on the server and rolled back; it left nothing.");
     if (text.state == "42501" && text.hint.empty())

@@ -7,6 +7,7 @@
 #include <vector>
 
 struct pg_conn;
+struct pg_result;
 
 namespace tenantmig::client {
 
@@ -25,6 +26,18 @@ public:
     // One statement with text parameters. Errors of the server: status 1; a lost connection: 2; a signal cancels: 130.
     Result query(const std::string &sql, const std::vector<Cell> &parameters = {});
 
+    // The same in two steps, for a statement that goes on while another connection is asked how far it has come.
+    // receive() gives nothing if there is no result after so many milliseconds (-1: waits for it); call it again then.
+    void send(const std::string &sql, const std::vector<Cell> &parameters = {});
+    std::optional<Result> receive(int milliseconds);
+
+    // A second connection to where this one leads, as the same role; no password is asked for.
+    [[nodiscard]] Connection another() const;
+
+    // Connects again after the connection was lost; false if that fails, takes longer, or a signal comes.
+    bool reconnect(int milliseconds);
+    [[nodiscard]] std::string last_error() const;
+
     [[nodiscard]] int server_version() const; // 150004
     [[nodiscard]] std::string server_version_text() const;
     [[nodiscard]] std::string database() const;
@@ -33,8 +46,15 @@ public:
 private:
     struct Close {
         void operator()(pg_conn *connection) const noexcept;
+        void operator()(pg_result *result) const noexcept;
     };
+    explicit Connection(pg_conn *made); // takes it, connected or not
+    Result finished();
+
     std::unique_ptr<pg_conn, Close> handle_;
+    std::unique_ptr<pg_result, Close> last_; // of the statement under way
+    bool cancelled_ = false;                 // its cancellation was asked for
+    bool amid_progress_ = false;             // it began while a progress line stood there that isn't its own
 };
 
 // Whether the server is one that we can work with: its version, the extension, our rights, and the versions of

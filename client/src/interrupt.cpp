@@ -12,14 +12,16 @@ namespace {
 constexpr std::array handled{SIGINT, SIGTERM, SIGHUP};
 
 volatile std::sig_atomic_t count = 0;
-volatile std::sig_atomic_t deferred = 0;
+volatile std::sig_atomic_t taken = 0;
+volatile std::sig_atomic_t deferred = 0; // how many of them live
+sigset_t outside;                        // the mask before the outermost
 volatile std::sig_atomic_t terminal_changed = 0;
 int terminal_number = -1;
 termios terminal_settings;
 
 void on_signal(int /*number*/) {
     count = count + 1;
-    if (deferred != 0 && count == 1) return;
+    if (deferred != 0 && count - taken == 1) return;
     if (terminal_changed != 0) tcsetattr(terminal_number, TCSANOW, &terminal_settings);
     _exit(static_cast<int>(ExitStatus::interrupted));
 }
@@ -44,24 +46,45 @@ void install() {
 }
 
 bool requested() {
-    return count != 0;
+    return count != taken;
+}
+
+void take() {
+    taken = count;
 }
 
 Deferred::Deferred() {
     const sigset_t blocked = our_signals();
-    sigprocmask(SIG_BLOCK, &blocked, &before_);
-    deferred = 1;
+    if (deferred == 0) sigprocmask(SIG_BLOCK, &blocked, &outside);
+    deferred = deferred + 1;
 }
 
 Deferred::~Deferred() {
-    sigprocmask(SIG_SETMASK, &before_, nullptr); // one that is pending now is noted
-    deferred = 0;
+    if (deferred == 1) sigprocmask(SIG_SETMASK, &outside, nullptr); // one that is pending now is noted
+    deferred = deferred - 1;
 }
 
-void Deferred::wait_readable(int socket) const {
-    pollfd descriptor{socket, POLLIN, 0};
+namespace {
+
+void wait(int socket, short events, int milliseconds) {
+    pollfd descriptor{socket, events, 0};
+    const timespec limit{milliseconds / 1000, milliseconds % 1000 * 1000000L};
     // an interrupted wait is an answer too: the caller looks at requested()
-    (void)ppoll(&descriptor, 1, nullptr, &before_);
+    (void)ppoll(&descriptor, socket < 0 ? 0 : 1, milliseconds < 0 ? nullptr : &limit, &outside);
+}
+
+} // namespace
+
+void Deferred::wait_readable(int socket, int milliseconds) const {
+    wait(socket, POLLIN, milliseconds);
+}
+
+void Deferred::wait_writable(int socket, int milliseconds) const {
+    wait(socket, POLLOUT, milliseconds);
+}
+
+void Deferred::sleep(int milliseconds) const {
+    wait(-1, 0, milliseconds);
 }
 
 void restore_at_exit(int terminal, const termios *settings) {

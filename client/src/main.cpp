@@ -22,15 +22,19 @@ struct CommandLine {
     RunOptions run;
     ExportOptions exported;
     DecisionOptions decision;
+    WaitOptions wait;
+    UndoOptions undo;
+    std::vector<std::string> settings;
     std::string file, name, format = "table", report_format;
     bool flag = false; // the one switch of a command that has one
+    bool json = false;
     std::function<ExitStatus()> chosen;
 };
 
 constexpr const char *exit_statuses =
     "Exit status: 0 done, 1 failure, 2 no connection, 3 usage or bad input file, 4 findings (a preflight check failed, "
     "a\n"
-    "rollback left rows alone), 5 reviews are open, 7 verification mismatch, 130 interrupted.\n";
+    "rollback left rows alone), 5 reviews are open, 6 paused, 7 verification mismatch, 130 interrupted.\n";
 
 CLI::App *command(CLI::App &parent, CommandLine &line, const char *name, const char *help,
                   std::function<ExitStatus()> call) {
@@ -92,6 +96,26 @@ void add_globals(CLI::App &app, CommandLine &line) {
     app.add_flag("-q,--quiet", global.quiet, "Only results and errors: no progress, no notices, no remarks");
 }
 
+void add_reconnect(CLI::App *app, int &seconds) {
+    app->add_option("--reconnect", seconds, "Seconds for which a lost connection is tried again (60)")
+        ->check(a_number("a number of seconds", 0, 1e6))
+        ->type_name("SECONDS");
+}
+
+CLI::Option *budget_option(CLI::App *app, std::optional<std::string> &budget) {
+    return app->add_option("--budget", budget, "Pause when so much time is used up, such as '50 s' or '2 h'")
+        ->type_name("TIME");
+}
+
+// Of runs in background workers.
+std::vector<CLI::Option *> background_options(CLI::App *app, RunOptions &options) {
+    add_reconnect(app, options.reconnect);
+    return {app->add_option("--workers", options.workers, "Number of background workers")
+                ->check(a_number("a number of workers, 1 or more", 1, 1e6))
+                ->type_name("N"),
+            app->add_flag("--detach", options.detach, "Print the run's number and leave it to the background")};
+}
+
 void add_spec_commands(CLI::App &app, CommandLine &line) {
     CLI::App *validate_app = command(app, line, "validate", "Check a spec file and show its steps as resolved",
                                      [&line] { return validate(line.global, line.file, line.flag); });
@@ -107,8 +131,9 @@ void add_spec_commands(CLI::App &app, CommandLine &line) {
                                       [&line] { return preflight(line.global, line.target); });
     add_target(preflight_app, line.target);
 
-    CLI::App *run_app = command(app, line, "run", "Fill the tenant keys; exit status 5 if reviews are open afterwards",
-                                [&line] { return run(line.global, line.run); });
+    CLI::App *run_app = command(
+        app, line, "run", "Fill the tenant keys; exit status 5 if reviews are open afterwards, 6 if it was paused",
+        [&line] { return run(line.global, line.run); });
     RunOptions &options = line.run;
     add_target(run_app, options.target);
     CLI::Option *dry = run_app->add_flag("--dry-run", options.dry_run, "Evaluate everything, write a sample, undo it");
@@ -124,6 +149,18 @@ void add_spec_commands(CLI::App &app, CommandLine &line) {
                      "Share by which a count may differ from that of the plan (0.01)")
         ->check(a_number("a share, 0 or more", 0, 1e6))
         ->type_name("SHARE");
+    CLI::Option *single = run_app
+                              ->add_flag("--single-transaction", options.single_transaction,
+                                         "Everything in one transaction, as tenantmig.backfill does")
+                              ->excludes(dry);
+    CLI::Option *foreground =
+        run_app
+            ->add_flag("--foreground", options.foreground, "In this connection, with one worker, committing by batches")
+            ->excludes(dry)
+            ->excludes(single);
+    for (CLI::Option *option : background_options(run_app, options))
+        option->excludes(dry)->excludes(single)->excludes(foreground);
+    budget_option(run_app, options.budget)->excludes(dry)->excludes(single);
 }
 
 void add_review_commands(CLI::App &app, CommandLine &line) {
@@ -182,6 +219,46 @@ void add_run_commands(CLI::App &app, CommandLine &line) {
     CLI::App *status_app = command(app, line, "status", "Runs and open reviews; exit status 5 if reviews are open",
                                    [&line] { return status(line.global, line.name); });
     add_word(status_app, "migration", line.name, "MIGRATION", "Only this one", false);
+    status_app->add_flag("--json", line.json, "The same as --format json");
+}
+
+void add_timeout(CLI::App *app, std::optional<double> &seconds) {
+    app->add_option("--timeout", seconds, "Wait no longer than so many seconds; exit status 1 then")
+        ->check(a_number("a number of seconds, 0 or more", 0, 1e9))
+        ->type_name("SECONDS");
+}
+
+void add_online_commands(CLI::App &app, CommandLine &line) {
+    CLI::App *resume_app = command(app, line, "resume", "Go on with a paused, failed or interrupted run, as run does",
+                                   [&line] { return resume(line.global, line.run); });
+    add_word(resume_app, "migration", line.run.target.text, "MIGRATION", "Its name");
+    background_options(resume_app, line.run);
+    budget_option(resume_app, line.run.budget);
+
+    const auto asking = [&](const char *name, const char *help,
+                            ExitStatus (*call)(const GlobalOptions &, const WaitOptions &)) {
+        CLI::App *asked = command(app, line, name, help, [&line, call] { return call(line.global, line.wait); });
+        add_word(asked, "migration", line.wait.migration, "MIGRATION", "Its name");
+        add_timeout(asked, line.wait.timeout);
+        add_reconnect(asked, line.wait.reconnect);
+        return asked;
+    };
+    for (CLI::App *asked :
+         {asking("pause", "Pause the run that is under way, and wait until it is", pause),
+          asking("cancel", "End a run for good, and wait until it has ended; what it wrote stands", cancel)})
+        asked->add_flag("--no-wait", line.wait.no_wait, "Only ask for it");
+    asking("wait", "Wait until the run has ended, with the exit statuses of run; Ctrl-C only ends the waiting", wait);
+
+    CLI::App *undo_app =
+        command(app, line, "undo", "Undo a run by batches, online; exit status 4 if rows were left alone, 6 if paused",
+                [&line] { return undo(line.global, line.undo); });
+    add_word(undo_app, "run", line.undo.run, "RUN", "A run's number, or latest:MIGRATION");
+    budget_option(undo_app, line.undo.budget);
+
+    CLI::App *pace_app = command(app, line, "pace", "Show or change how hard a run may work, also while it does",
+                                 [&line] { return pace(line.global, line.name, line.settings); });
+    add_word(pace_app, "migration", line.name, "MIGRATION", "Its name");
+    pace_app->add_option("settings", line.settings, "Settings; null is the default again")->type_name("KEY=VALUE");
 }
 
 int as_int(ExitStatus status) {
@@ -216,6 +293,7 @@ int parse_and_execute(int argc, char **argv) {
     add_spec_commands(app, line);
     add_review_commands(app, line);
     add_run_commands(app, line);
+    add_online_commands(app, line);
 
     try {
         app.parse(argc, argv);
@@ -226,7 +304,9 @@ int parse_and_execute(int argc, char **argv) {
         messages::show_error({parse_problem(app, error), "", "tenantmig --help, or tenantmig COMMAND --help", "", ""});
         return as_int(ExitStatus::usage);
     }
-    line.global.format = line.format == "json" ? Format::json : line.format == "csv" ? Format::csv : Format::table;
+    line.global.format = line.json || line.format == "json" ? Format::json
+                         : line.format == "csv"             ? Format::csv
+                                                            : Format::table;
     messages::set_quiet(line.global.quiet);
     return execute(line);
 }

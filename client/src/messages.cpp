@@ -1,9 +1,12 @@
 #include "messages.hpp"
 #include "text.hpp"
+#include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <string>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace tenantmig::client::messages {
@@ -12,6 +15,7 @@ namespace {
 
 bool be_quiet = false;
 bool in_progress_line = false;
+bool ignore_progress = false;
 
 void write_line(std::string_view text) {
     const std::string line = printable(text, LineBreaks::keep) + '\n';
@@ -41,6 +45,42 @@ void set_quiet(bool quiet) {
     be_quiet = quiet;
 }
 
+bool in_progress() {
+    return in_progress_line;
+}
+
+void ignore_progress_notices(bool ignore) {
+    ignore_progress = ignore;
+}
+
+bool progress_on_terminal() {
+    return isatty(STDERR_FILENO) != 0;
+}
+
+std::size_t terminal_width() {
+    constexpr std::size_t usual = 80, narrowest = 20;
+    std::size_t columns = 0;
+    if (const char *text = std::getenv("COLUMNS")) columns = std::strtoul(text, nullptr, 10);
+    winsize size{};
+    if (columns == 0 && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0) columns = size.ws_col;
+    return columns == 0 ? usual : std::max(columns, narrowest);
+}
+
+void show_progress(std::string_view line, std::string_view alert) {
+    if (be_quiet) return;
+    if (!progress_on_terminal()) {
+        write_line(std::string(line) + std::string(alert));
+        return;
+    }
+    const char *terminal = std::getenv("TERM");
+    const bool coloured = !alert.empty() && std::getenv("NO_COLOR") == nullptr && terminal != nullptr &&
+                          std::string_view(terminal) != "dumb";
+    const std::string text = "\r" + printable(line) + (coloured ? "\033[33m" : "") + printable(alert) +
+                             (coloured ? "\033[0m" : "") + "\033[K";
+    std::fwrite(text.data(), 1, text.size(), stderr);
+    in_progress_line = true;
+}
+
 void end_progress() {
     if (in_progress_line) std::fputc('\n', stderr);
     in_progress_line = false;
@@ -64,13 +104,7 @@ void show_remark(std::string_view text) {
 void show_notice(std::string_view severity, const ErrorText &text) {
     if (be_quiet) return;
     if (is_progress(text.message)) {
-        if (isatty(STDERR_FILENO) == 0) {
-            write_line(text.message);
-            return;
-        }
-        const std::string line = "\r" + printable(text.message) + "\033[K";
-        std::fwrite(line.data(), 1, line.size(), stderr);
-        in_progress_line = true;
+        if (!ignore_progress) show_progress(text.message);
         return;
     }
     end_progress();

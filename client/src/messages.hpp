@@ -14,6 +14,21 @@ void show_error(const ErrorText &text);
 // A line about what was done, or what to do next.
 void show_remark(std::string_view text);
 
+// How far something has come: a line that overwrites its predecessor on a terminal, and else a line of its own. `alert`
+// stands at its end, in colour on a terminal that has some.
+void show_progress(std::string_view line, std::string_view alert = {});
+
+// From now on progress comes from show_progress() alone; the server's own reports of it would stand in between.
+void ignore_progress_notices(bool ignore);
+
+// A progress line stands there unfinished.
+bool in_progress();
+
+// Whether progress is shown on a terminal, and how many columns that has: COLUMNS, else what the terminal says,
+// else 80.
+bool progress_on_terminal();
+std::size_t terminal_width();
+
 // A notice of the server. Progress ("N of M rows, …") overwrites its predecessor on a terminal.
 void show_notice(std::string_view severity, const ErrorText &text);
 

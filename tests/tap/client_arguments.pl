@@ -11,7 +11,7 @@ $ENV{PGHOST} = '/nonexistent'; # whoever connects here fails with status 2
 client_ok('version', ['--version'], 0, qr/\Atenantmig \d+\.\d+\.\d+\n\z/, qr/\A\z/);
 my $help = client_ok('help', ['--help'], 0, qr/^  rollback /m, qr/\A\z/);
 like($help->{out}, qr/^Exit status: 0 done.*130 interrupted\.$/ms, 'help lists the exit statuses');
-for my $command (qw(validate plan preflight run verify rollback report status)) {
+for my $command (qw(validate plan preflight run verify rollback report status resume pause cancel wait undo pace)) {
   client_ok("help of $command", [$command, '--help'], 0, qr/^Usage: tenantmig $command /m, qr/\A\z/);
 }
 for my $command (qw(list export import resolve dismiss)) {
@@ -37,6 +37,18 @@ my @usage = (
   ['share that is none', ['run', 'x', '--max-count-change', 'abc'], qr/^error: --max-count-change: "abc" is not a share, 0 or more\n/],
   ['negative share', ['run', 'x', '--max-count-change=-1'], qr/"-1" is not a share/],
   ['infinite share', ['run', 'x', '--max-count-change', 'inf'], qr/"inf" is not a share/],
+  ['dry run in the background', ['run', 'x', '--dry-run', '--detach'], qr/^error: --(dry-run|detach) excludes --(dry-run|detach)\n/],
+  ['one transaction with workers', ['run', 'x', '--single-transaction', '--workers', '2'], qr/^error: --(single-transaction|workers) excludes /],
+  ['workers in the foreground', ['run', 'x', '--foreground', '--workers', '2'], qr/^error: --(foreground|workers) excludes /],
+  ['a dry run with a budget', ['run', 'x', '--dry-run', '--budget', '1 s'], qr/^error: --(dry-run|budget) excludes /],
+  ['no worker', ['run', 'x', '--workers', '0'], qr/^error: --workers: "0" is not a number of workers, 1 or more\n/],
+  ['half a worker', ['resume', 'x', '--workers', '1.5'], qr/"1\.5" is not a number of workers/],
+  ['time that runs backwards', ['wait', 'x', '--timeout=-1'], qr/^error: --timeout: "-1" is not a number of seconds, 0 or more\n/],
+  ['patience that is none', ['wait', 'x', '--reconnect', 'long'], qr/^error: --reconnect: "long" is not a number of seconds\n/],
+  ['undo of what is no number', ['undo'], qr/^error: run is required\n/],
+  ['pace without a key', ['pace', 'x', '=1'], qr/^error: "=1" is not a setting\n/],
+  ['pace without a value', ['pace', 'x', 'work_share'], qr/^error: "work_share" is not a setting\n/],
+  ['pace with a key twice', ['pace', 'x', 'work_share=1', 'work_share=0.5'], qr/^error: "work_share" is set twice\n/],
   ['review id that is no number', ['review', 'resolve', 'x', '1'], qr/^error: "x" is not the id of a review\n/],
   ['review id that is too long', ['review', 'dismiss', '9' x 30], qr/is not the id of a review/],
 );

@@ -52,6 +52,13 @@ my $strict = spec_file('strict.json', '{"migration": "strict", "tenants": {"tabl
 my $findings = client_ok('preflight with a finding', ['preflight', $strict, '--format', 'json'], 4);
 ok((grep { $_->{status} eq 'FAIL' && $_->{expected} =~ /30/ && $_->{actual} =~ /31/ } @{ rows($findings) }), 'preflight: the finding');
 
+# --- pace -----------------------------------------------------------------------------------------------------------------------
+client_ok('pace', ['pace', $name], 0, qr/\A setting +\| value\n(?:.*\n)* batch_target_ms +\| 100\n/);
+client_ok('pace: settings', ['pace', $name, 'batch_target_ms=50', 'work_share=0.5', 'max_replica_lag_s=off', '--format', 'csv'], 0, qr/^batch_target_ms,50\r\n(?:.*\r\n)*max_replica_lag_s,off\r\n(?:.*\r\n)*work_share,0\.5\r$/m);
+client_ok('pace: back to the default', ['pace', $name, 'batch_target_ms=null'], 0, qr/^ batch_target_ms +\| 100\n(?:.*\n)* work_share +\| 0\.5$/m);
+client_fails('pace: an unknown setting', ['pace', $name, 'nope=1'], 1, qr/^SQLSTATE: 22023$/m);
+client_fails('pace of no migration', ['pace', 'nope'], 1, qr/^error: migration "nope" does not exist\n(?:.*\n)*SQLSTATE: 42704$/m);
+
 # --- run ----------------------------------------------------------------------------------------------------------------------------
 client_fails('report without a run', ['report', "latest:$name"], 1, qr/^error: migration "\Q$name\E" has no run yet\nHINT: tenantmig run /);
 client_fails('verify without a run', ['verify', $name], 1, qr/^SQLSTATE: 55000$/m);
