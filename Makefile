@@ -61,7 +61,7 @@ lint: ## check the tree's rules, layers and format (TIDY=1: clang-tidy too, slow
 format: ## lay out all C++ files in place
 	@$(RUN)/packages && $(RUN)/format
 
-bench: ## measure against hand-written SQL (ROUNDS=5 N=1000000 VARIANTS="b0 backfill")
+bench: ## measure against hand-written SQL (ROUNDS=5 N=1000000 VARIANTS="b0 run1" PARTS="online baselines shapes size latency resume")
 	@$(RUN)/packages && $(RUN)/throwaway tests/bench/run
 
 oracle: ## compare random cases with an independent model (CASES=1000 SEED=random)

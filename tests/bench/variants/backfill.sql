@@ -1,4 +1,4 @@
--- title: tenantmig.backfill(), audited
+-- title: tenantmig.backfill(), one transaction
 -- extension: yes
--- target: time 1.00, wal 1.05
-SELECT * FROM tenantmig.backfill('customers', 'company_id', 'companies');
+-- target: time 0.80, wal 1.05
+SELECT * FROM tenantmig.backfill('bench');

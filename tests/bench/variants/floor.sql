@@ -1,0 +1,3 @@
+-- title: floor: one constant for all
+-- result: any
+UPDATE customers SET company_id = 1;

@@ -1,0 +1,2 @@
+-- What there is to undo; not timed.
+CALL tenantmig.run('bench');
