@@ -144,7 +144,8 @@ TEST(EvidenceMap, CollidingKeysStayApart) {
     }
 }
 
-// Keys that the golden ratio puts next to each other: noticed, and scattered. Without that each one is looked for among all of them.
+// Keys that the golden ratio puts next to each other: noticed, and scattered. Without that each one is looked for among
+// all of them.
 TEST(EvidenceMap, KeysMadeToHeapUpAreScattered) {
     constexpr std::uint64_t inverse = 0xF1DE83E19937733DULL; // of the multiplier: groups 0, 1, 2 … of the hash
     static_assert(inverse * 0x9E3779B97F4A7C15ULL == 1);

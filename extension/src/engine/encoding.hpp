@@ -45,6 +45,12 @@ public:
     // Looks up in the tenant root those that were not looked up yet, as the root's owner, under the active snapshot.
     void check_known(const StepTarget &target);
     const std::vector<bool> &known() const { return known_; }
+    // The same tenants under the same numbers, none of them looked up.
+    TenantDictionary unchecked() const {
+        TenantDictionary copy(*this);
+        copy.known_.clear();
+        return copy;
+    }
     // The order in which people want to see tenants: numbers by value, others by text.
     bool before(core::TenantNo a, core::TenantNo b) const;
 

@@ -301,7 +301,7 @@ core::EvidenceDigest Evaluation::evidence_digest() const {
 
 core::EvidenceDigest Evaluation::read_digest_only() {
     if (!options_.digest_seed) throw Error(sqlstate::internal, "evidence was read without a digest");
-    TenantDictionary tenants(step_.tenant_class);
+    TenantDictionary tenants = tenants_.unchecked(); // what earlier steps would have written goes by number
     EvidenceDigester digester(*options_.digest_seed, tenants);
     read_all({tenants, &digester, false});
     return digester.finish();
