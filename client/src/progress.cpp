@@ -128,14 +128,15 @@ std::string progress_bar(const Progress &progress, std::size_t width, std::size_
     std::vector<std::string> parts = parts_of(progress);
     const std::size_t room = width - std::min(width, reserve + 1); // the last column would wrap
     const bool has_bar = progress.total > 0;
+    // of a length that changes with the terminal alone, so that the line stands still while the numbers move
     constexpr std::size_t frame = 4; // its brackets, and the space before it
-    const auto needed = [&] { return display_width(printable(joined(parts))) + (has_bar ? narrowest_bar + frame : 0); };
+    const std::size_t length = std::clamp(room / 5, narrowest_bar, widest_bar);
+    const auto needed = [&] { return display_width(printable(joined(parts))) + (has_bar ? length + frame : 0); };
     // why it goes through SQL is long, and stands in `status` too
     if (needed() > room && parts[Part::path].starts_with("sql")) parts[Part::path] = "sql";
     for (const Part part : {Part::hot, Part::batch, Part::path, Part::workers, Part::rate, Part::rows})
         if (needed() > room) parts[part].clear();
     if (has_bar && needed() <= room) {
-        const std::size_t length = std::min(widest_bar, room - needed() + narrowest_bar);
         const auto full =
             static_cast<std::size_t>(std::clamp(progress.percent, 0.0, 100.0) / 100 * static_cast<double>(length));
         parts[Part::bar] = fmt::format("[{:#<{}}{:.<{}}]", "", full, "", length - full);
