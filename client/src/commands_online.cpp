@@ -176,6 +176,13 @@ ExitStatus take_up(const GlobalOptions &global, Connection &connection, const Ru
     return follow(global, connection, options, migration, taken.rows.at(0).at(0).value_or(""));
 }
 
+// Throws it again; if the connection was lost amid a call that commits as it goes, with what to do next.
+[[noreturn]] void goes_on_with(const ClientError &error, const std::string &hint) {
+    ErrorText text = error.text();
+    if (error.status() == ExitStatus::connection && text.hint.empty()) text.hint = hint;
+    throw ClientError(error.status(), text);
+}
+
 ExitStatus run_in_foreground(const GlobalOptions &global, Connection &connection, const RunOptions &options,
                              const std::string &migration) {
     Call call{"CALL tenantmig.run($1", {migration}};
@@ -186,7 +193,8 @@ ExitStatus run_in_foreground(const GlobalOptions &global, Connection &connection
     try {
         connection.query(call.sql + ")", call.parameters);
     } catch (const ClientError &error) {
-        if (error.status() != ExitStatus::interrupted) throw;
+        if (error.status() != ExitStatus::interrupted)
+            goes_on_with(error, "tenantmig resume " + word(migration) + "  goes on with what had not committed");
         by_signal = true;
     }
     by_signal = by_signal || interrupt::requested();
@@ -324,7 +332,8 @@ ExitStatus undo(const GlobalOptions &global, const UndoOptions &options) {
             }
         } catch (const ClientError &error) {
             messages::end_progress();
-            if (error.status() != ExitStatus::interrupted) throw;
+            if (error.status() != ExitStatus::interrupted)
+                goes_on_with(error, "tenantmig undo " + run + "  goes on with what had not committed");
             by_signal = true;
         }
         messages::end_progress();
