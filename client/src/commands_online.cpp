@@ -59,6 +59,19 @@ ErrorText error_of(const Progress &progress) {
         starts("SQLSTATE: ", text.state);
         *part += (part->empty() ? "" : "\n") + std::string(line);
     }
+    // "23514: no way; Found it." is SQLSTATE, message and DETAIL in one line
+    constexpr std::size_t state_length = 5;
+    const std::string_view letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    std::string &message = text.message;
+    if (text.state.empty() && message.find_first_not_of(letters) == state_length &&
+        message.compare(state_length, 2, ": ") == 0) {
+        text.state = message.substr(0, state_length);
+        message.erase(0, state_length + 2);
+        if (const std::size_t end = message.find("; "); text.detail.empty() && end != std::string::npos) {
+            text.detail = message.substr(end + 2);
+            message.erase(end);
+        }
+    }
     text.message = run_of(progress) + " failed" + (text.message.empty() ? "" : ": " + text.message);
     if (text.hint.empty())
         text.hint = fmt::format("tenantmig status {0}  shows more; tenantmig resume {0}  goes on once the cause is "
@@ -144,9 +157,10 @@ ExitStatus conclude(const GlobalOptions &global, Connection &connection, const W
 
 // What a run that was started or taken up in the background needs of us: nothing, or to be watched.
 ExitStatus follow(const GlobalOptions &global, Connection &connection, const RunOptions &options,
-                  const std::string &migration, const std::string &run) {
+                  const std::string &migration, const std::string &run, const std::string &taken_up_from = {}) {
     if (!options.detach) {
         WatchOptions how;
+        how.taken_up_from = taken_up_from;
         how.on_signal = WatchOptions::OnSignal::pause;
         how.reconnect = options.reconnect;
         return conclude(global, connection, watch(connection, run, how));
@@ -167,13 +181,13 @@ ExitStatus follow(const GlobalOptions &global, Connection &connection, const Run
 }
 
 ExitStatus take_up(const GlobalOptions &global, Connection &connection, const RunOptions &options,
-                   const std::string &migration) {
+                   const std::string &migration, const std::string &state) {
     Call call{"SELECT tenantmig.resume($1", {migration}};
     call.add("workers", "int4", options.workers);
     call.add("budget", "interval", options.budget);
     call.add("plan_hash", "text", options.plan_hash);
     const Result taken = connection.query(call.sql + ")", call.parameters);
-    return follow(global, connection, options, migration, taken.rows.at(0).at(0).value_or(""));
+    return follow(global, connection, options, migration, taken.rows.at(0).at(0).value_or(""), state);
 }
 
 // Throws it again; if the connection was lost amid a call that commits as it goes, with what to do next.
@@ -261,7 +275,7 @@ ExitStatus run_online(const GlobalOptions &global, const RunOptions &options, Co
             fmt::format("{} is {} at {}; it goes on", run_of(*waiting), waiting->state, percent_text(*waiting)));
     }
     if (options.foreground) return run_in_foreground(global, connection, options, migration);
-    if (waiting) return take_up(global, connection, options, migration);
+    if (waiting) return take_up(global, connection, options, migration, waiting->state);
     Call call{"SELECT tenantmig.start($1", {migration}};
     call.add("workers", "int4", options.workers);
     call.add("budget", "interval", options.budget);
@@ -274,7 +288,8 @@ ExitStatus run_online(const GlobalOptions &global, const RunOptions &options, Co
 ExitStatus resume(const GlobalOptions &global, const RunOptions &options) {
     Connection connection = connect_checked(global);
     const interrupt::Deferred deferred;
-    return take_up(global, connection, options, options.target.text);
+    const std::optional<Progress> waiting = unfinished(connection, options.target.text);
+    return take_up(global, connection, options, options.target.text, waiting ? waiting->state : "");
 }
 
 ExitStatus pause(const GlobalOptions &global, const WaitOptions &options) {

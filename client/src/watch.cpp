@@ -18,6 +18,8 @@ double seconds_since(steady_clock::time_point moment) {
 
 // A run says `interrupted` for a moment too while its workers are being started or replaced.
 constexpr double believe_interrupted = 3;
+// A run that is taken up has its old state until its first worker is there.
+constexpr double believe_not_begun = 10;
 
 class Watcher {
 public:
@@ -48,6 +50,10 @@ private:
     }
 
     bool settled() {
+        if (watched_.progress.is_active()) seen_active_ = true;
+        if (!seen_active_ && watched_.progress.state == options_.taken_up_from &&
+            seconds_since(started_) < believe_not_begun)
+            return false;
         if (watched_.progress.state != "interrupted") {
             interrupted_since_.reset();
             return !watched_.progress.is_active();
@@ -119,6 +125,7 @@ private:
     const interrupt::Deferred deferred_;
     const steady_clock::time_point started_ = steady_clock::now();
     std::optional<steady_clock::time_point> interrupted_since_;
+    bool seen_active_ = false;
     LiveLine line_;
     Watched watched_;
 };

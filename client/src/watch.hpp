@@ -11,6 +11,7 @@ struct WatchOptions {
     enum class OnSignal { pause, leave };
     OnSignal on_signal = OnSignal::leave; // pause: the first one pauses the run, the second one leaves
     bool show = true;                     // a live line
+    std::string taken_up_from;            // the state that it was resumed from, which may stand there a moment longer
     std::optional<double> timeout;        // seconds
     int reconnect = 60;                   // seconds for which a lost connection is tried again
 };
