@@ -67,11 +67,11 @@ INSERT INTO helper.good (argument, value) VALUES
   ('name', 'customers.company_id'), ('migration', 'customers.company_id'), ('relation', 'clients'), ('column_name', 'company_id'), ('evidence', 'unanimous'),
   ('on_conflict', 'review'), ('on_orphan', 'review'), ('dry_run', 'false'), ('dry_run_rows', '10'), ('dry_run_full', 'false'), ('max_count_change', '0.01'),
   ('force', 'false'), ('with_counts', 'false'), ('include_closed', 'false'), ('run', '1'), ('id', '1'), ('tenant', '1'), ('decisions', '[]'), ('format', 'json'),
-  ('role', 'regress_caller'), ('level', 'viewer'), ('key_columns', '{id}'), ('key_types', '{integer}'), ('keys', '{1,2}'), ('key', '1'),
+  ('role', 'regress_caller'), ('level', 'viewer'), ('key_columns', '{id}'), ('key_types', '{integer}'), ('keys', '{1,2}'), ('key', '1'), ('settings', '{}'),
   ('spec', '{"migration": "other", "tenants": {"table": "companies"}, "steps": [{"backfill": {"table": "customers", "column": "company_id",
      "sources": [{"via": "orders.customer_id"}]}}]}');
 INSERT INTO helper.good (argument, nullable)
-  SELECT a, true FROM unnest('{tenants,sources,assign_orphans_to,soft_delete,conditions,plan_hash,digest,note,old_values,new_values}'::text[]) a;
+  SELECT a, true FROM unnest('{tenants,sources,assign_orphans_to,soft_delete,conditions,plan_hash,digest,note,old_values,new_values,workers,budget}'::text[]) a;
 
 -- A call with one argument as given (NULL for NULL) and the others good.
 CREATE FUNCTION helper.call(callee oid, which text, given text) RETURNS text LANGUAGE sql AS $$
@@ -83,7 +83,7 @@ $$;
 CREATE VIEW helper.arguments AS
   SELECT p.oid AS function, p.proname || CASE WHEN p.proname = 'backfill' THEN '(' || p.proargnames[1] || ', …)' ELSE '' END AS label, a.name AS argument, a.number
   FROM pg_proc p, unnest(p.proargtypes::oid[], p.proargnames) WITH ORDINALITY a (type, name, number)
-  WHERE p.pronamespace = 'tenantmig'::regnamespace AND a.type IS NOT NULL;
+  WHERE p.pronamespace = 'tenantmig'::regnamespace AND p.prokind = 'f' AND a.type IS NOT NULL; -- procedures: bad_input_online
 SELECT 'no good value is known for ' || argument FROM helper.arguments WHERE argument NOT IN (SELECT argument FROM helper.good);
 
 -- NULL

@@ -35,9 +35,11 @@ CREATE TABLE tenantmig.run_log (
   error        text,
   plan_hash    text NOT NULL,
   counts       jsonb NOT NULL DEFAULT '[]',
-  tables       jsonb NOT NULL DEFAULT '[]'
+  tables       jsonb NOT NULL DEFAULT '[]',
+  steps_done   integer NOT NULL DEFAULT 0,
+  undo_started_at timestamptz
 );
-COMMENT ON TABLE tenantmig.run_log IS 'runs; counts: [{relation, outcome, source, row_count, deleted_count}]; tables: per step [{relation, column, row_count, null_count, changed_columns}] as of the start';
+COMMENT ON TABLE tenantmig.run_log IS 'runs; counts: [{relation, outcome, source, row_count, deleted_count}]; tables: per step [{relation, column, row_count, null_count, changed_columns}] as of the start; steps_done: backfill steps that are complete, in the order of execution; undo_started_at: an undo by batches has begun';
 COMMENT ON SEQUENCE tenantmig.run_id_seq IS 'ids of runs';
 CREATE INDEX run_log_migration_idx ON tenantmig.run_log (migration_id);
 
@@ -50,9 +52,53 @@ CREATE TABLE tenantmig.batch_log (
   row_count   bigint NOT NULL,
   started_at  timestamptz NOT NULL,
   finished_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  PRIMARY KEY (run_id, batch)
+  worker      integer NOT NULL DEFAULT 0,
+  phase       text,
+  storage     oid,
+  from_block  bigint,
+  to_block    bigint,
+  pass        integer,
+  range_done  boolean NOT NULL DEFAULT false,
+  hot_count   bigint NOT NULL DEFAULT 0,
+  queue_count bigint NOT NULL DEFAULT 0,
+  error       text,
+  counts      jsonb NOT NULL DEFAULT '[]',
+  undone_chain integer,
+  undone_entry integer,
+  PRIMARY KEY (run_id, worker, batch)
 );
-COMMENT ON TABLE tenantmig.batch_log IS 'batches of runs: the unit of work';
+COMMENT ON TABLE tenantmig.batch_log IS 'batches of runs: the unit of work, of commit, and the cursor of an online run. worker 0: no worker of a run (one transaction, a decision, a rollback); storage, from_block, to_block, pass: what was walked; range_done: no row of that range is left to a later pass; queue_count: rows put into the review queue; error: why the batch was rolled back; counts as in run_log, of this batch; undone_chain, undone_entry: the entry of the change log that an undo by batches has dealt with';
+
+CREATE TABLE tenantmig.run_worker (
+  run_id       bigint NOT NULL REFERENCES tenantmig.run_log (id) ON DELETE CASCADE,
+  worker       integer NOT NULL,
+  pid          integer NOT NULL,
+  state        text NOT NULL,
+  phase        text NOT NULL,
+  step         integer NOT NULL,
+  relation     text,
+  path         text,
+  rows_done    bigint NOT NULL DEFAULT 0,
+  rows_written bigint NOT NULL DEFAULT 0,
+  hot_rows     bigint NOT NULL DEFAULT 0,
+  batch_rows   bigint,
+  rate         double precision,
+  throttle     text,
+  error        text,
+  changed_columns text[] NOT NULL DEFAULT '{}',
+  started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  updated_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (run_id, worker)
+);
+COMMENT ON TABLE tenantmig.run_worker IS 'workers of online runs, as of their last commit: what stat_progress and stat_workers show; counters go on after a resume';
+
+CREATE TABLE tenantmig.run_request (
+  run_id       bigint PRIMARY KEY REFERENCES tenantmig.run_log (id) ON DELETE CASCADE,
+  request      text NOT NULL CHECK (request IN ('pause','cancel')),
+  requested_by text NOT NULL,
+  requested_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE tenantmig.run_request IS 'what the workers of a run are asked to do; read between two batches';
 
 CREATE TABLE tenantmig.change_log (
   run_id      bigint NOT NULL REFERENCES tenantmig.run_log (id),
@@ -139,6 +185,8 @@ SELECT pg_catalog.pg_extension_config_dump('tenantmig.migration_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('tenantmig.run_log', '');
 SELECT pg_catalog.pg_extension_config_dump('tenantmig.run_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('tenantmig.batch_log', '');
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.run_worker', '');
+SELECT pg_catalog.pg_extension_config_dump('tenantmig.run_request', '');
 SELECT pg_catalog.pg_extension_config_dump('tenantmig.change_log', '');
 SELECT pg_catalog.pg_extension_config_dump('tenantmig.review_batch', '');
 SELECT pg_catalog.pg_extension_config_dump('tenantmig.review_id_seq', '');

@@ -44,14 +44,28 @@ COMMENT ON FUNCTION tenantmig.backfill(text, boolean, text, numeric, bigint, boo
   'runs the backfill steps of a migration in the caller''s transaction, in order of dependency. plan_hash: refuses (TM004) if the plan is no longer that of tenantmig.plan_hash; with its counts, also if a count differs by more than max_count_change (a share, TM005). Other errors and locks as the other form.';
 REVOKE ALL ON FUNCTION tenantmig.backfill(text, boolean, text, numeric, bigint, boolean) FROM PUBLIC;
 
+-- A run holds its migration's lock, a lock on an object of ours, as long as one of its processes is at work.
+CREATE VIEW tenantmig.active_migrations AS
+  SELECT m.id AS migration_id, min(l.pid) AS pid
+  FROM pg_catalog.pg_locks l JOIN tenantmig.migration m ON l.objid = m.id::oid
+  WHERE l.locktype = 'object' AND l.granted AND l.classid = 'tenantmig.migration'::regclass AND l.objsubid = 1
+    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
+  GROUP BY m.id;
+COMMENT ON VIEW tenantmig.active_migrations IS 'migrations that a run, an undo, a backfill or a rollback is at work on';
+COMMENT ON COLUMN tenantmig.active_migrations.migration_id IS 'number of the migration';
+COMMENT ON COLUMN tenantmig.active_migrations.pid IS 'process that holds the migration''s lock';
+
 CREATE VIEW tenantmig.runs AS
-  SELECT r.id, m.name AS migration, r.state, r.mode, r.started_at, r.finished_at, r.row_total, r.row_done, r.assigned, r.conflicts, r.orphans, r.unknown,
+  SELECT r.id, m.name AS migration,
+         CASE WHEN (r.state = 'running' OR r.state = 'planned' AND r.started_at < now() - interval '1 minute')
+                   AND NOT EXISTS (SELECT FROM tenantmig.active_migrations a WHERE a.migration_id = r.migration_id)
+              THEN 'interrupted' ELSE r.state END AS state, r.mode, r.started_at, r.finished_at, r.row_total, r.row_done, r.assigned, r.conflicts, r.orphans, r.unknown,
          r.workers, r.started_by, r.error, r.plan_hash, r.counts
   FROM tenantmig.run_log r JOIN tenantmig.migration m ON m.id = r.migration_id;
 COMMENT ON VIEW tenantmig.runs IS 'runs and their counts of rows; counts: by relation, outcome and source';
 COMMENT ON COLUMN tenantmig.runs.id IS 'number of the run: what rollback, digest, verify_changes, undo_script and report take';
 COMMENT ON COLUMN tenantmig.runs.migration IS 'name of the migration';
-COMMENT ON COLUMN tenantmig.runs.state IS 'planned, running, paused, failed, completed, rolled_back or cancelled';
+COMMENT ON COLUMN tenantmig.runs.state IS 'planned, running, interrupted (says running, but nobody is at work on it: resume it), paused, failed, completed, rolled_back or cancelled';
 COMMENT ON COLUMN tenantmig.runs.mode IS 'transaction or online';
 COMMENT ON COLUMN tenantmig.runs.started_at IS 'begin';
 COMMENT ON COLUMN tenantmig.runs.finished_at IS 'end';
@@ -68,7 +82,8 @@ COMMENT ON COLUMN tenantmig.runs.plan_hash IS 'hash of the plan that it carried 
 COMMENT ON COLUMN tenantmig.runs.counts IS '[{relation, outcome, source, row_count, deleted_count}]';
 
 CREATE VIEW tenantmig.batches AS
-  SELECT b.run_id, m.name AS migration, b.batch, b.step, b.kind, b.relation, b.row_count, b.started_at, b.finished_at
+  SELECT b.run_id, m.name AS migration, b.batch, b.step, b.kind, b.relation, b.row_count, b.started_at, b.finished_at,
+         b.worker, b.phase, b.from_block, b.to_block, b.pass, b.hot_count, b.queue_count, b.error
   FROM tenantmig.batch_log b JOIN tenantmig.run_log r ON r.id = b.run_id JOIN tenantmig.migration m ON m.id = r.migration_id;
 COMMENT ON VIEW tenantmig.batches IS 'batches of runs: what was written when';
 COMMENT ON COLUMN tenantmig.batches.run_id IS 'run';
@@ -80,3 +95,11 @@ COMMENT ON COLUMN tenantmig.batches.relation IS 'table';
 COMMENT ON COLUMN tenantmig.batches.row_count IS 'rows written';
 COMMENT ON COLUMN tenantmig.batches.started_at IS 'begin';
 COMMENT ON COLUMN tenantmig.batches.finished_at IS 'end';
+COMMENT ON COLUMN tenantmig.batches.worker IS 'worker that did it; 0: none (one transaction, a decision, a rollback)';
+COMMENT ON COLUMN tenantmig.batches.phase IS 'walk, check or undo, of an online run';
+COMMENT ON COLUMN tenantmig.batches.from_block IS 'first block of the range that was walked';
+COMMENT ON COLUMN tenantmig.batches.to_block IS 'block behind its last one';
+COMMENT ON COLUMN tenantmig.batches.pass IS 'page pass, from 0';
+COMMENT ON COLUMN tenantmig.batches.hot_count IS 'rows written without a new index entry';
+COMMENT ON COLUMN tenantmig.batches.queue_count IS 'rows put into the review queue';
+COMMENT ON COLUMN tenantmig.batches.error IS 'why it was rolled back; its range is done again';

@@ -286,10 +286,26 @@ std::optional<EntryPosition> find_entry(std::int64_t run, std::int32_t chain, co
     return EntryPosition{static_cast<std::int32_t>(rows.bigint(0, 1)), rows.bigint(0, 2)};
 }
 
+namespace {
+// By batch first: what another chain wrote later to the same row is undone earlier.
+const char *entry_order(bool reverse) {
+    return reverse ? "batch DESC, chain DESC, entry DESC" : "batch, chain, entry";
+}
+} // namespace
+
+std::vector<std::pair<std::int32_t, std::int32_t>> list_entries(std::int64_t run, bool reverse) {
+    std::vector<std::pair<std::int32_t, std::int32_t>> entries;
+    for (EntryRef which : entry_list(run, entry_order(reverse)))
+        entries.emplace_back(which.chain, which.entry);
+    return entries;
+}
+
+ChangeEntry get_entry(std::int64_t run, std::int32_t chain, std::int32_t entry) {
+    return read_entry(run, {chain, entry}).entry;
+}
+
 void for_each_entry(std::int64_t run, bool reverse, const std::function<void(const ChangeEntry &)> &on_entry) {
-    // By batch first: what another chain wrote later to the same row is undone earlier.
-    const char *order = reverse ? "batch DESC, chain DESC, entry DESC" : "batch, chain, entry";
-    for (EntryRef which : entry_list(run, order))
+    for (EntryRef which : entry_list(run, entry_order(reverse)))
         on_entry(read_entry(run, which).entry);
 }
 

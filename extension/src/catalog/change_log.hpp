@@ -53,6 +53,10 @@ struct EntryPosition {
 };
 std::optional<EntryPosition> find_entry(std::int64_t run, std::int32_t chain, const std::string &hash);
 
+// The entries of a run, as chain and number, in order or in reverse; and one of them.
+std::vector<std::pair<std::int32_t, std::int32_t>> list_entries(std::int64_t run, bool reverse);
+ChangeEntry get_entry(std::int64_t run, std::int32_t chain, std::int32_t entry); // TM006 if it has gone
+
 // Calls `on_entry` for each entry of a run, in order or in reverse.
 void for_each_entry(std::int64_t run, bool reverse, const std::function<void(const ChangeEntry &)> &on_entry);
 

@@ -1,4 +1,5 @@
 #include "catalog/migration_store.hpp"
+#include "catalog/run_lock.hpp"
 
 namespace tenantmig {
 
@@ -130,7 +131,7 @@ void lock_migration(const MigrationRecord &migration) {
     // run.
     Rows rows = own_query("SELECT id FROM tenantmig.migration WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED",
                           {bigint_value(migration.id)});
-    if (!rows.empty()) {
+    if (!rows.empty() && lock_active_for_transaction(migration.id)) {
         // A new version of the row: a transaction whose snapshot is older than this run's end gets 40001 here, instead
         // of a queue and a log that it cannot see.
         own_query("UPDATE tenantmig.migration SET created_at = created_at WHERE id = $1", {bigint_value(migration.id)});
@@ -139,8 +140,9 @@ void lock_migration(const MigrationRecord &migration) {
     (void)get_migration(migration.id);
     throw Error(sqlstate::object_in_use,
                 fmt::format("another run or decision is active on migration {}", core::excerpt(migration.name)),
-                "Its transaction has not ended yet.",
-                "Wait until it has, then call this again; pg_stat_activity shows the session.");
+                rows.empty() ? "Its transaction has not ended yet." : "A run or undo by batches is at work.",
+                rows.empty() ? "Wait until it has, then call this again; pg_stat_activity shows the session."
+                             : "SELECT * FROM tenantmig.stat_progress shows it; tenantmig.pause(name) stops it.");
 }
 
 RunRecord get_run(std::int64_t id) {

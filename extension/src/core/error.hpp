@@ -15,6 +15,9 @@ inline constexpr char orphan_found[] = "TM003";   // on_orphan: fail
 inline constexpr char plan_changed[] = "TM004";   // the plan is no longer the one that was approved
 inline constexpr char counts_changed[] = "TM005"; // the counts are no longer those that were approved
 inline constexpr char log_tampered[] = "TM006";   // the change log's chain is broken
+inline constexpr char run_failed[] = "TM007";     // the run that was waited for has failed
+inline constexpr char rows_locked[] = "TM008";    // rows stay locked by other sessions
+inline constexpr char table_changed[] = "TM009";  // a table was changed in a way that the run cannot go on with
 inline constexpr char value_overridden[] = "TM010"; // a trigger of the user changed a value that we wrote
 inline constexpr char no_source[] = "TM011";        // no evidence can be found for the table
 inline constexpr char decision_invalid[] = "TM012"; // a line of imported decisions
@@ -37,7 +40,11 @@ inline constexpr char undefined_table[] = "42P01";
 inline constexpr char generated_always[] = "428C9";
 inline constexpr char prerequisite_state[] = "55000";
 inline constexpr char object_in_use[] = "55006";
+inline constexpr char active_transaction[] = "25001";
 inline constexpr char read_only_transaction[] = "25006";
+inline constexpr char limit_exceeded[] = "53400";
+inline constexpr char lock_not_available[] = "55P03";
+inline constexpr char query_canceled[] = "57014";
 } // namespace sqlstate
 
 // An error with everything that its reader needs. `message`: lower case, no full stop; `detail`: what was found;

@@ -15,12 +15,34 @@ struct Right {
 };
 // grant_access is for nobody: it is the extension's owner who gives access.
 constexpr Right rights[] = {
-    {"version", viewer},        {"check_migration", viewer}, {"plan", viewer},        {"plan_hash", viewer},
-    {"preflight", viewer},      {"verify", viewer},          {"review", viewer},      {"digest", viewer},
-    {"verify_changes", viewer}, {"report", viewer},          {"undo_script", viewer}, {"unpack", viewer},
-    {"row_key", viewer},        {"resolve", reviewer},       {"dismiss", reviewer},   {"import_reviews", reviewer},
-    {"create_migration", full}, {"drop_migration", full},    {"backfill", full},      {"rollback", full},
+    {"version", viewer},
+    {"check_migration", viewer},
+    {"plan", viewer},
+    {"plan_hash", viewer},
+    {"preflight", viewer},
+    {"verify", viewer},
+    {"review", viewer},
+    {"digest", viewer},
+    {"verify_changes", viewer},
+    {"report", viewer},
+    {"undo_script", viewer},
+    {"unpack", viewer},
+    {"row_key", viewer},
+    {"resolve", reviewer},
+    {"dismiss", reviewer},
+    {"import_reviews", reviewer},
+    {"create_migration", full},
+    {"drop_migration", full},
+    {"backfill", full},
+    {"rollback", full},
     {"set_pace", full},
+    {"run", full},
+    {"start", full},
+    {"resume", full},
+    {"pause", full},
+    {"cancel", full},
+    {"wait", full},
+    {"undo", full},
 };
 
 int level_number(const std::string &level) {
@@ -81,8 +103,8 @@ void grant_access_level(const std::string &role, const std::string &level) {
         run_query(fmt::format("GRANT SELECT ON {} TO {}", view, grantee));
     for (const Right &right : rights)
         for (const std::string &signature : signatures(right.function))
-            run_query(right.level <= wanted ? fmt::format("GRANT EXECUTE ON FUNCTION {} TO {}", signature, grantee)
-                                            : fmt::format("REVOKE EXECUTE ON FUNCTION {} FROM {}", signature, grantee));
+            run_query(right.level <= wanted ? fmt::format("GRANT EXECUTE ON ROUTINE {} TO {}", signature, grantee)
+                                            : fmt::format("REVOKE EXECUTE ON ROUTINE {} FROM {}", signature, grantee));
 }
 
 } // namespace tenantmig

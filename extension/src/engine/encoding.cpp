@@ -92,6 +92,14 @@ core::TenantNo TenantDictionary::number_of_text(const std::string &text) {
     return number({reinterpret_cast<const char *>(&integer), sizeof integer});
 }
 
+void TenantDictionary::adopt(const core::SharedEvidence &shared) {
+    for (core::TenantNo i = 0; i < shared.tenants(); i++)
+        if (number_of_text(std::string(shared.tenant(i))) != i)
+            throw Error(sqlstate::internal, "a tenant has another number in another process");
+    known_ = shared.known();
+    known_.resize(texts_.size(), false);
+}
+
 bool TenantDictionary::before(core::TenantNo a, core::TenantNo b) const {
     if (class_ == KeyClass::integer) return std::stoll(texts_[a]) < std::stoll(texts_[b]);
     return texts_[a] < texts_[b];

@@ -1,5 +1,7 @@
 // Values as bytes: hash keys and tenants. Two values are equal exactly if their bytes are.
 #pragma once
+#include "core/shared_evidence.hpp"
+
 #include "engine/resolve.hpp"
 
 namespace tenantmig {
@@ -42,6 +44,8 @@ public:
     const std::vector<std::string> &texts() const { return texts_; } // by number
     bool is_number() const { return class_ == KeyClass::integer; }
     std::size_t size() const { return texts_.size(); }
+    // Takes over the numbers, and what is known of them, of another process.
+    void adopt(const core::SharedEvidence &shared);
     // Looks up in the tenant root those that were not looked up yet, as the root's owner, under the active snapshot.
     void check_known(const StepTarget &target);
     const std::vector<bool> &known() const { return known_; }

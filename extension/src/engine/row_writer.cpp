@@ -53,6 +53,21 @@ void shorten_statement(char *context, const std::string &statement) {
 }
 } // namespace
 
+void refuse_overridden(const Table &table, const Column &column) {
+    throw Error(sqlstate::value_overridden,
+                fmt::format("a trigger on {} changed the value that was written to \"{}\"", table.label(), column.name),
+                "A BEFORE UPDATE trigger put another value in its place, so the result would not be what the evidence "
+                "says.",
+                fmt::format("Disable the trigger for the migration, or let it leave \"{}\" alone.", column.name));
+}
+
+void refuse_suppressed(const Table &table, const Column &column, std::int64_t rows) {
+    throw Error(sqlstate::value_overridden,
+                fmt::format("a trigger on {} held back the write of {} rows", table.label(), rows),
+                fmt::format("They are there, and \"{}\" is still NULL.", column.name),
+                fmt::format("Disable the trigger for the migration, or let it pass changes of \"{}\".", column.name));
+}
+
 struct RowWriter::Implementation {
     Table table;
     Column column;
@@ -196,13 +211,7 @@ std::uint64_t RowWriter::Implementation::run(Statement &prepared, const WriteBat
     }
     for (const Value &value : values)
         pfree(DatumGetPointer(value.datum));
-    if (overridden)
-        throw Error(
-            sqlstate::value_overridden,
-            fmt::format("a trigger on {} changed the value that was written to \"{}\"", table.label(), column.name),
-            "A BEFORE UPDATE trigger put another value in its place, so the result would not be what the evidence "
-            "says.",
-            fmt::format("Disable the trigger for the migration, or let it leave \"{}\" alone.", column.name));
+    if (overridden) refuse_overridden(table, column);
     return rows;
 }
 
@@ -220,12 +229,7 @@ void RowWriter::Implementation::refuse_suppressed(const WriteBatch &batch, const
     std::vector<Value> values = parameters(left, 0, left.size());
     std::unique_ptr<RunAs> reader = writer == table.owner ? std::make_unique<RunAs>(writer, Purpose::read) : nullptr;
     std::int64_t rows = run_query(left_sql, values).bigint(0, 1);
-    if (rows > 0)
-        throw Error(
-            sqlstate::value_overridden,
-            fmt::format("a trigger on {} held back the write of {} rows", table.label(), rows),
-            fmt::format("They are there, and \"{}\" is still NULL.", column.name),
-            fmt::format("Disable the trigger for the migration, or let it pass changes of \"{}\".", column.name));
+    if (rows > 0) tenantmig::refuse_suppressed(table, column, rows);
 }
 
 std::uint64_t RowWriter::write(const WriteBatch &batch, std::vector<bool> &written) {

@@ -1,5 +1,5 @@
-// Writes one column of many rows by compare-and-set, through SQL, as the table's owner. (The next issue writes plain
-// heap tables below SQL behind the same interface.)
+// Writes one column of many rows, found by their keys, by compare-and-set, through SQL, as the table's owner. Rows that
+// are met block by block are written below SQL instead (heap_writer.hpp).
 #pragma once
 #include "bridge/identity.hpp"
 #include "bridge/relation.hpp"
@@ -15,6 +15,10 @@ struct WriteBatch {
     std::unique_ptr<bool[]> expected_nulls;
     std::size_t size() const { return new_values.size(); }
 };
+
+// TM010: a trigger of the user put another value in the place of ours, or held the write of `rows` rows back.
+[[noreturn]] void refuse_overridden(const Table &table, const Column &column);
+[[noreturn]] void refuse_suppressed(const Table &table, const Column &column, std::int64_t rows);
 
 class RowWriter {
 public:

@@ -14,6 +14,9 @@ struct UndoCount {
 // it wrote.
 std::vector<UndoCount> undo_run(std::int64_t run);
 
+// 55000 unless the run is in a state that can be undone.
+void require_undoable(const RunRecord &run);
+
 // Calls `on_line` for each line of a script that does the same without the extension. 42704, 42501.
 void write_undo_script(std::int64_t run, const std::function<void(const std::string &)> &on_line);
 

@@ -1,6 +1,7 @@
 #include "core/key_text.hpp"
+#include <nlohmann/json.hpp>
 
-#include "steps/backfill.hpp"
+#include "steps/outcome_counts.hpp"
 
 namespace tenantmig {
 
@@ -44,14 +45,14 @@ void OutcomeCounts::add(const core::Decision &decision, const std::vector<core::
         break;
     case core::Outcome::orphan: {
         // a row that is soft-deleted already has nothing left to be done to it but a person's decision
-        const char *rule = step_.spec.on_orphan == core::OnOrphan::assign                    ? "assign"
-                           : step_.spec.on_orphan == core::OnOrphan::soft_delete && !deleted ? "soft_delete"
-                                                                                             : "";
+        const char *rule = step_->spec.on_orphan == core::OnOrphan::assign                    ? "assign"
+                           : step_->spec.on_orphan == core::OnOrphan::soft_delete && !deleted ? "soft_delete"
+                                                                                              : "";
         count(others_[{decision.outcome, rule}], deleted);
         break;
     }
     default:
-        count(others_[{decision.outcome, source_labels(step_, core::asked(step_.policy, candidates))}], deleted);
+        count(others_[{decision.outcome, source_labels(*step_, core::asked(step_->policy, candidates))}], deleted);
         break;
     }
 }
@@ -77,14 +78,14 @@ std::int64_t OutcomeCounts::total() const {
 
 std::vector<OutcomeCount> OutcomeCounts::list() const {
     std::vector<OutcomeCount> result;
-    const std::string relation = step_.label();
+    const std::string relation = step_->label();
     auto add = [&](const std::string &outcome, const std::string &source, const Number &number) {
         if (number.rows > 0)
             result.push_back({relation, outcome, source.empty() ? std::nullopt : std::optional(source), number.rows,
                               number.deleted});
     };
     for (std::size_t i = 0; i < assigned_.size(); i++)
-        add("assigned", step_.sources[i].label, assigned_[i]);
+        add("assigned", step_->sources[i].label, assigned_[i]);
     for (core::Outcome outcome : {core::Outcome::conflict, core::Outcome::unknown_tenant, core::Outcome::orphan})
         for (const auto &[key, number] : others_)
             if (key.first == outcome) {
@@ -94,6 +95,20 @@ std::vector<OutcomeCount> OutcomeCounts::list() const {
             }
     if (skipped_ > 0) result.push_back({relation, "skipped", std::nullopt, skipped_, 0});
     return result;
+}
+
+std::string counts_json(const std::vector<OutcomeCount> &counts) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const OutcomeCount &count : counts) {
+        nlohmann::json item = {{"relation", count.relation},
+                               {"outcome", count.outcome},
+                               {"row_count", count.rows},
+                               {"deleted_count", count.deleted}};
+        item["source"] = count.source ? nlohmann::json(*count.source) : nlohmann::json();
+        list.push_back(item);
+    }
+    // in a database of another encoding than UTF8 names of columns may hold what JSON cannot
+    return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::ignore);
 }
 
 } // namespace tenantmig

@@ -1,0 +1,50 @@
+#include "catalog/run_lock.hpp"
+
+namespace tenantmig {
+
+namespace {
+constexpr std::uint16_t sub_object = 1; // tells our lock from those that DDL takes on objects
+
+LOCKTAG tag_of(std::int64_t migration) {
+    auto number = static_cast<std::uint32_t>(migration);
+    return pg_call([number] {
+        Oid table = get_relname_relid("migration", get_namespace_oid("tenantmig", false));
+        LOCKTAG tag;
+        SET_LOCKTAG_OBJECT(tag, MyDatabaseId, table, number, sub_object);
+        return tag;
+    });
+}
+} // namespace
+
+bool lock_active_for_transaction(std::int64_t migration) {
+    LOCKTAG tag = tag_of(migration);
+    return pg_call([&tag] { return LockAcquire(&tag, ExclusiveLock, false, true); }) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+bool is_active(std::int64_t migration) {
+    LOCKTAG tag = tag_of(migration);
+    return pg_call([&tag] {
+        int count = 0;
+        VirtualTransactionId *holders = GetLockConflicts(&tag, ExclusiveLock, &count);
+        (void)holders;
+        return count > 0;
+    });
+}
+
+bool ActiveLock::acquire(std::int64_t migration, bool wait) {
+    tag_ = tag_of(migration);
+    LOCKTAG *tag = &tag_;
+    held_ = pg_call([tag, wait] { return LockAcquire(tag, ExclusiveLock, true, !wait); }) != LOCKACQUIRE_NOT_AVAIL;
+    return held_;
+}
+
+ActiveLock::~ActiveLock() {
+    if (!held_) return;
+    try {
+        LOCKTAG *tag = &tag_;
+        pg_call([tag] { (void)LockRelease(tag, ExclusiveLock, true); });
+    } catch (...) { // the end of the process releases it
+    }
+}
+
+} // namespace tenantmig

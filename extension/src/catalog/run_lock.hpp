@@ -1,0 +1,28 @@
+// The lock that makes a run the only one of its migration: a lock on an object of ours (the migration's row in
+// tenantmig.migration, as a LOCKTAG_OBJECT), so that it is released by whatever ends the process, and never collides
+// with advisory locks of an application. Seen in the view active_migrations.
+#pragma once
+#include "catalog/own_tables.hpp"
+
+namespace tenantmig {
+
+// Until the end of the transaction; false if another process has it.
+bool lock_active_for_transaction(std::int64_t migration);
+// Whether another process holds it.
+bool is_active(std::int64_t migration);
+
+// Across transactions: from acquire() to the end of its life.
+class ActiveLock {
+public:
+    ActiveLock() = default;
+    ~ActiveLock();
+    ActiveLock(const ActiveLock &) = delete;
+    ActiveLock &operator=(const ActiveLock &) = delete;
+    bool acquire(std::int64_t migration, bool wait = false); // false if another process has it
+
+private:
+    LOCKTAG tag_ = {};
+    bool held_ = false;
+};
+
+} // namespace tenantmig

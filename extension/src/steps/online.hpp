@@ -1,0 +1,156 @@
+// Runs by batches: the life of a run (steps/online.cpp), what its leader does for one step (steps/online_step.cpp), the
+// walk that all its workers do (steps/online_walk.cpp), background workers (steps/online_workers.cpp).
+#pragma once
+#include "bridge/transaction.hpp"
+#include "catalog/change_log.hpp"
+#include "catalog/run_lock.hpp"
+#include "catalog/run_store.hpp"
+#include "engine/key_spool.hpp"
+#include "engine/pace.hpp"
+#include "engine/run_shared.hpp"
+#include "engine/verdicts.hpp"
+#include "steps/batch_recorder.hpp"
+#include "steps/row_rules.hpp"
+
+namespace tenantmig {
+
+struct OnlineOptions {
+    std::int32_t workers = 1;
+    std::int64_t budget = 0; // microseconds, 0: none
+    std::optional<std::string> plan_hash;
+    double max_count_change = 0.01;
+};
+
+// One process at work on a run.
+class OnlineWorker {
+public:
+    OnlineWorker(Transactions &transactions, RunShared *shared, const MigrationRecord &record, std::int32_t number);
+    ~OnlineWorker();
+
+    Transactions &transactions;
+    RunShared *shared;
+    const MigrationRecord &record;
+    std::int32_t number;         // 1: the leader
+    ResolvedMigration migration; // as resolved when this process began; set by resolve()
+    core::Pacer pacer;
+    MemoryContext memory;       // for as long as the process works on the run
+    TimestampTz deadline = 0;   // of the budget, 0: none. The leader minds it
+    WorkerReport report;        // what the next save_worker() says
+    class Crew *crew = nullptr; // the leader's: the other workers
+
+    bool leads() const { return number == 1; }
+    void resolve(); // in a transaction
+    // Between batches: hears requests, reads the pace, rests. Returns the reason to stop.
+    Stop between_batches();
+    // In a batch's transaction, just before its end: signals of the server, and whether somebody waits for us.
+    void read_pace_signals(std::span<const Oid> tables);
+    void rest(double milliseconds);
+    void report_pace();        // state and reason, into `report`
+    std::int32_t next_batch(); // its number
+    // Notes in a transaction of its own where the worker stands now.
+    void tell(const char *phase, const std::string &relation, const std::string &path);
+    void tell_progress(); // NOTICE (in a session), NOTIFY
+    void batch_done(std::int64_t rows, TimestampTz started);
+
+private:
+    void poll();
+    PaceMemory pace_memory_;
+    TimestampTz polled_ = 0, signals_read_ = 0, told_ = 0, notified_ = 0;
+    bool somebody_waited_ = false;
+    std::string request_;
+};
+
+// An error that a batch may meet at any time and that goes away: a lock that was not to be had, a deadlock, a
+// serialization failure.
+bool goes_away(const PgError &error);
+std::string error_text(const std::exception_ptr &error);
+
+// ---- the walk, by all workers
+
+class StepWalker : public WalkPolicy {
+public:
+    StepWalker(OnlineWorker &worker, const ResolvedStep &step, TenantDictionary &tenants,
+               std::unique_ptr<Verdicts> verdicts, WalkShared *walk);
+    // Until no range is left, or until it is to stop.
+    Stop walk();
+    void reload_queue() { recorder_.load_queue(); } // before ranges of a worker that has gone, in a transaction
+
+    void begin(const BlockRange &range, const HeapWriter &writer) override;
+    bool decide(const LeafRow &row, bool first, RowWrite *write) override;
+    void written(const LeafRow &row, const RowWrite &write) override;
+
+private:
+    struct Waiting {
+        BlockRange range;
+        int pass = 0, failures = 0;
+        TransactionId xid = InvalidTransactionId; // of the last pass: its rows can be pruned when nobody sees them
+        TimestampTz since = 0;
+    };
+    bool choose(Waiting *chosen); // in a transaction: a range whose next pass can be done, or a new one
+    void batch(Waiting &chosen, bool *finished);
+    void failed(Waiting &chosen, const std::string &error, TimestampTz started);
+    void check_leaf(std::uint32_t leaf);
+    BlockNumber blocks_for(std::int64_t rows) const;
+
+    OnlineWorker &worker_;
+    const ResolvedStep &step_;
+    TenantDictionary &tenants_;
+    std::unique_ptr<Verdicts> verdicts_;
+    WalkShared *walk_;
+    RowRules rules_;
+    BatchRecorder recorder_;
+    std::optional<ChangeLogWriter> log_;
+    BlockWalk block_walk_;
+    std::vector<Waiting> queue_;
+    std::map<std::uint32_t, LeafIdentity> identities_;
+    std::map<std::uint32_t, int> passes_;
+    std::map<std::uint32_t, std::uint64_t> checked_; // leaf -> relation_changes() when it was looked at
+    std::vector<AttrNumber> watched_columns_, key_;
+    std::vector<Datum> key_values_;
+    AttrNumber deleted_column_ = 0;
+    OutcomeCounts counts_;
+    std::vector<core::Candidate> candidates_;
+    double rows_per_block_ = 100;
+    std::int64_t queued_in_batch_ = 0;
+};
+
+// ---- what the leader does
+
+class StepLeader {
+public:
+    StepLeader(OnlineWorker &worker, const ResolvedStep &step, std::size_t position);
+    Stop run(); // all phases
+
+private:
+    Stop walk_direct(const std::vector<Leaf> &leaves);
+    Stop write_spool(KeySpool &spool, const char *phase);
+    void count_rows();
+    Stop sweep_and_check();
+    Stop take_back(KeySpool &suspects);
+    OnlineWorker &worker_;
+    const ResolvedStep &step_;
+    std::size_t position_;
+    std::string path_;
+    std::unique_ptr<TenantDictionary> tenants_;
+    std::unique_ptr<RowRules> rules_;
+    std::unique_ptr<BatchRecorder> recorder_;
+};
+
+// ---- runs
+
+// Checks, and the run's row: a new one, or the one to take up. In the caller's transaction.
+std::int64_t prepare_run(const MigrationRecord &record, const OnlineOptions &options, bool must_resume,
+                         bool may_resume);
+// All that the leader does, until the run is completed, paused, cancelled or failed. The lock is held already.
+void lead_run(Transactions &transactions, RunShared *shared, dsm_handle segment, const MigrationRecord &record);
+// What a worker of another process does: walks until the leader says that it is over.
+void follow_run(Transactions &transactions, RunShared *shared, const MigrationRecord &record, std::int32_t number);
+
+void run_in_session(FunctionCallInfo call, const std::string &migration, const OnlineOptions &options);
+std::int64_t start_in_background(const std::string &migration, const OnlineOptions &options, bool resume);
+std::string pause_run(const std::string &migration);
+std::string cancel_run(const std::string &migration);
+void wait_for_run(FunctionCallInfo call, const std::string &migration, std::int64_t timeout);
+void undo_online(FunctionCallInfo call, std::int64_t run, std::int64_t budget);
+
+} // namespace tenantmig
