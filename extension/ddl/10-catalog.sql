@@ -37,9 +37,10 @@ CREATE TABLE tenantmig.run_log (
   counts       jsonb NOT NULL DEFAULT '[]',
   tables       jsonb NOT NULL DEFAULT '[]',
   steps_done   integer NOT NULL DEFAULT 0,
+  taken_up_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
   undo_started_at timestamptz
 );
-COMMENT ON TABLE tenantmig.run_log IS 'runs; counts: [{relation, outcome, source, row_count, deleted_count}]; tables: per step [{relation, column, row_count, null_count, changed_columns}] as of the start; steps_done: backfill steps that are complete, in the order of execution; undo_started_at: an undo by batches has begun';
+COMMENT ON TABLE tenantmig.run_log IS 'runs; counts: [{relation, outcome, source, row_count, deleted_count}]; tables: per step [{relation, column, row_count, null_count, changed_columns}] as of the start; steps_done: backfill steps that are complete, in the order of execution; taken_up_at: begun, or gone on with; undo_started_at: an undo by batches has begun';
 COMMENT ON SEQUENCE tenantmig.run_id_seq IS 'ids of runs';
 CREATE INDEX run_log_migration_idx ON tenantmig.run_log (migration_id);
 

@@ -57,7 +57,7 @@ COMMENT ON COLUMN tenantmig.active_migrations.pid IS 'process that holds the mig
 
 CREATE VIEW tenantmig.runs AS
   SELECT r.id, m.name AS migration,
-         CASE WHEN (r.state = 'running' OR r.state = 'planned' AND r.started_at < now() - interval '1 minute')
+         CASE WHEN (r.state = 'running' OR r.state = 'planned' AND r.taken_up_at < now() - interval '1 minute')
                    AND NOT EXISTS (SELECT FROM tenantmig.active_migrations a WHERE a.migration_id = r.migration_id)
               THEN 'interrupted' ELSE r.state END AS state, r.mode, r.started_at, r.finished_at, r.row_total, r.row_done, r.assigned, r.conflicts, r.orphans, r.unknown,
          r.workers, r.started_by, r.error, r.plan_hash, r.counts

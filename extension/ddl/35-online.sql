@@ -72,11 +72,11 @@ COMMENT ON COLUMN tenantmig.stat_workers.updated_at IS 'its last commit';
 CREATE VIEW tenantmig.stat_progress AS
   SELECT v.migration, r.id AS run_id, v.state,
          coalesce(w.phase, 'starting') AS phase, w.step, w.relation,
-         w.rows_done, r.row_total AS rows_total,
-         CASE WHEN r.row_total > 0 THEN round(100.0 * least(w.rows_done, r.row_total) / r.row_total, 1) END AS percent,
+         w.rows_done, t.rows AS rows_total,
+         CASE WHEN t.rows > 0 THEN round(100.0 * least(w.rows_done, t.rows) / t.rows, 1) END AS percent,
          round(w.rate) AS rate,
-         CASE WHEN w.rate > 0 AND v.state = 'running' AND r.row_total > 0
-              THEN make_interval(secs => round(greatest(r.row_total - w.rows_done, 0) / w.rate)) END AS eta,
+         CASE WHEN w.rate > 0 AND t.rows > 0 AND w.workers > 0
+              THEN make_interval(secs => round(greatest(t.rows - w.rows_done, 0) / w.rate)) END AS eta,
          w.batch_rows, w.path, round(w.hot_rows::numeric / nullif(w.rows_written, 0), 2) AS hot_share,
          w.throttle, coalesce(w.workers, 0) AS workers, r.started_at, w.updated_at, r.error
   FROM tenantmig.run_log r
@@ -89,6 +89,9 @@ CREATE VIEW tenantmig.stat_progress AS
            max(w.throttle) FILTER (WHERE w.state = 'throttled') AS throttle,
            count(*) FILTER (WHERE w.state IN ('running', 'throttled')) AS workers, max(w.updated_at) AS updated_at
     FROM tenantmig.stat_workers w WHERE w.run_id = r.id) w ON true
+  LEFT JOIN LATERAL (
+    SELECT CASE WHEN r.undo_started_at IS NULL THEN r.row_total
+                ELSE (SELECT coalesce(sum(b.row_count), 0)::bigint FROM tenantmig.batch_log b WHERE b.run_id = r.id AND b.kind <> 'rollback') END AS rows) t ON true
   WHERE r.mode = 'online' AND (v.state IN ('planned', 'running', 'interrupted', 'paused', 'failed')
                                OR r.undo_started_at IS NOT NULL AND v.state NOT IN ('rolled_back', 'cancelled'))
     AND r.id = (SELECT max(l.id) FROM tenantmig.run_log l WHERE l.migration_id = r.migration_id);

@@ -20,7 +20,7 @@ TEST(PacerSize, StartsWithTheFirstBatchWithinItsBounds) {
 
 TEST(PacerSize, FindsTheTargetWhateverItStartsFrom) {
     // each row takes 20 µs, each batch 5 ms to begin and to commit
-    for (const std::int64_t first : {1, 100, 2000, 50000}) {
+    for (const std::int64_t first : {1, 100, 2000, 10000}) {
         Pacer pacer(PaceSettings{.min_batch_rows = 1, .first_batch_rows = first});
         for (int i = 0; i < 60; i++)
             pacer.batch_done(pacer.batch_rows(), 5 + 0.02 * static_cast<double>(pacer.batch_rows()));
@@ -36,7 +36,7 @@ TEST(PacerSize, GrowsByTwoAtMost) {
         EXPECT_LE(pacer.batch_rows(), 2 * last);
         last = pacer.batch_rows();
     }
-    EXPECT_EQ(last, 50000);
+    EXPECT_EQ(last, 10000);
 }
 
 TEST(PacerSize, ShrinksAtOnceToTheLeastIfItMust) {
@@ -88,7 +88,7 @@ TEST(PacerSize, TimeOutsHalveAndComeBackSlowly) {
     EXPECT_EQ(pacer.batch_rows(), 2200);
     for (int i = 0; i < 100; i++)
         pacer.batch_done(pacer.batch_rows(), 1);
-    EXPECT_EQ(pacer.batch_rows(), 50000);
+    EXPECT_EQ(pacer.batch_rows(), 10000);
     for (int i = 0; i < 100; i++)
         pacer.timed_out();
     EXPECT_EQ(pacer.batch_rows(), 100);
@@ -354,7 +354,7 @@ TEST(PaceSettings, WhatIsRefused) {
     EXPECT_ERROR(set(R"({"wait_for_autovacuum": "off"})"), "22023",
                  "pace setting \"wait_for_autovacuum\" must be true or false", "Found the string \"off\".");
     EXPECT_ERROR(set(R"({"min_batch_rows": 60000})"), "22023",
-                 "pace setting \"min_batch_rows\" must not be greater than \"max_batch_rows\"", "60000 and 50000");
+                 "pace setting \"min_batch_rows\" must not be greater than \"max_batch_rows\"", "60000 and 10000");
     EXPECT_ERROR(set("[]"), "22023", "pace settings must be an object", "Found a list of 0 elements.");
     EXPECT_ERROR(set("{"), "22023", "pace settings cannot be read");
     EXPECT_ERROR(parse_pace_settings(R"({"x": 1})"), "22023", "unknown pace setting \"x\"");

@@ -33,7 +33,8 @@ void fail_planned_run(std::int64_t run, const std::string &error) {
 }
 
 void take_up_run(std::int64_t run, std::int32_t workers, const std::string &plan_hash) {
-    own_query("UPDATE tenantmig.run_log SET workers = $2, plan_hash = $3 WHERE id = $1",
+    own_query("UPDATE tenantmig.run_log SET state = 'planned', error = NULL, finished_at = NULL, workers = $2, plan_hash = $3, "
+              "taken_up_at = clock_timestamp() WHERE id = $1",
               {bigint_value(run), int_value(workers), text_value(plan_hash)});
 }
 
@@ -72,6 +73,10 @@ void complete_run(std::int64_t run) {
 }
 
 void mark_undo_started(std::int64_t run) {
+    // the workers' counters are the undo's from now on
+    own_query("DELETE FROM tenantmig.run_worker w USING tenantmig.run_log r WHERE r.id = $1 AND w.run_id = r.id AND "
+              "r.undo_started_at IS NULL",
+              {bigint_value(run)});
     own_query("UPDATE tenantmig.run_log SET undo_started_at = coalesce(undo_started_at, clock_timestamp()) "
               "WHERE id = $1",
               {bigint_value(run)});

@@ -11,7 +11,7 @@ namespace tenantmig::core {
 struct PaceSettings {
     double batch_target_ms = 100;                          // time that one batch should take
     std::int64_t min_batch_rows = 100;                     // however slow it is
-    std::int64_t max_batch_rows = 50000;                   // however fast it is
+    std::int64_t max_batch_rows = 10000;                   // however fast it is
     std::int64_t first_batch_rows = 2000;                  // before anything has been measured
     std::optional<double> max_replica_lag_s = 10;          // of the standby or subscriber that is furthest behind
     std::optional<double> max_wal_mb_per_s = std::nullopt; // of the whole server, in MiB

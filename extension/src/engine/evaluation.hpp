@@ -59,6 +59,8 @@ struct EvaluationOptions {
     long portion = 10000;   // rows
     Overlays *overlays = nullptr;
     std::optional<core::DigestSeed> digest_seed; // for evidence_digest() and read_digest_only()
+    // Evidence that another evaluation has shared, in the place of read_evidence(). `tenants` must be of that one.
+    const core::SharedEvidence *shared = nullptr;
 };
 
 class Evaluation {

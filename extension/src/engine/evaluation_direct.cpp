@@ -8,7 +8,8 @@ namespace tenantmig {
 
 std::optional<std::string> Evaluation::why_by_sql() const {
     const StepTarget &target = step_.target;
-    if (auto why = RowDecider::not_possible(step_, *this)) return why;
+    if (auto why = options_.shared ? RowDecider::not_possible(step_) : RowDecider::not_possible(step_, *this))
+        return why;
     if (options_.row_keys && !TupleEncoder::possible(target.table, target.key, identity_classes(target)))
         return "the type of the table's key";
     return why_not_plain_heap(target.table);
@@ -29,7 +30,8 @@ constexpr int ahead = 16;
 class LeafScan {
 public:
     LeafScan(const ResolvedStep &step, const Evaluation &evaluation, const EvaluationOptions &options, Oid relation)
-        : pages_(relation), decider_(step, evaluation, pages_.descriptor(), relation) {
+        : pages_(relation), decider_(options.shared ? RowDecider(step, *options.shared, pages_.descriptor(), relation)
+                                                    : RowDecider(step, evaluation, pages_.descriptor(), relation)) {
         const Table &table = step.target.table;
         const TupleDesc descriptor = pages_.descriptor();
         std::vector<AttrNumber> wanted = decider_.attributes();

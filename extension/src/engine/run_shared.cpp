@@ -2,6 +2,10 @@
 
 namespace tenantmig {
 
+namespace {
+constexpr BlockNumber least_range = 64; // blocks: below that a pass is not worth a transaction
+}
+
 Segment Segment::create(std::size_t size) {
     Segment segment;
     segment.segment_ = pg_call([size] {
@@ -58,7 +62,13 @@ bool take_range(RunShared *run, WalkShared *walk, int worker, BlockNumber blocks
     if (walk->todo_next >= walk->todo_count || slot.open_count > most_open_ranges) return false;
     BlockRange &next = walk->todo()[walk->todo_next];
     *range = next;
-    BlockNumber most = std::max<BlockNumber>(1, blocks);
+    // Towards the end ranges get smaller, so that all workers finish together.
+    std::uint64_t left = 0;
+    for (std::uint32_t i = walk->todo_next; i < walk->todo_count && left < blocks * std::uint64_t{4} * most_workers;
+         i++)
+        left += walk->todo()[i].to - walk->todo()[i].from;
+    auto fair = static_cast<BlockNumber>(left / (2 * static_cast<std::uint64_t>(run->worker_limit)));
+    BlockNumber most = std::max({BlockNumber(1), std::min(blocks, least_range), std::min(blocks, fair)});
     if (walk->segment_blocks > 0) most = std::min(most, walk->segment_blocks - next.from % walk->segment_blocks);
     if (next.to - next.from > most) {
         range->to = next.from + most;

@@ -25,16 +25,6 @@ struct JoinedWalk {
 bool join_walk(RunShared *run, int worker, JoinedWalk *walk);
 void leave_walk(RunShared *run, int worker, std::uint64_t number);
 
-// What the block of the walk holds, as long as the segment is mapped.
-class WalkEvidence {
-public:
-    explicit WalkEvidence(WalkShared *walk) : shared_(walk->evidence()) {}
-    const core::SharedEvidence &shared() const { return shared_; }
-
-private:
-    core::SharedEvidence shared_;
-};
-
 // Verdicts by looking up evidence in the walk's block, or spooled ones.
 std::unique_ptr<Verdicts> walk_verdicts(RunShared *run, std::uint64_t number, const ResolvedStep &step,
                                         WalkShared *walk, const core::SharedEvidence &evidence);

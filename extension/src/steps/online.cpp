@@ -30,15 +30,20 @@ bool goes_away(const PgError &error) {
 }
 
 std::string error_text(const std::exception_ptr &error) {
+    auto lines = [](std::string text, const std::string &detail, const std::string &hint) {
+        if (!detail.empty()) text += "\nDETAIL: " + detail;
+        if (!hint.empty()) text += "\nHINT: " + hint;
+        return text;
+    };
+    auto given = [](const char *text) { return text ? std::string(text) : std::string(); };
     try {
         std::rethrow_exception(error);
     } catch (const PgError &caught) {
         const ErrorData *data = caught.data();
-        return fmt::format("{}: {}{}{}", unpack_sql_state(data->sqlerrcode), data->message ? data->message : "",
-                           data->detail ? "; " : "", data->detail ? data->detail : "");
+        return lines(fmt::format("{}: {}", unpack_sql_state(data->sqlerrcode), given(data->message)),
+                     given(data->detail), given(data->hint));
     } catch (const Error &caught) {
-        return fmt::format("{}: {}{}{}", caught.state(), caught.what(), caught.detail().empty() ? "" : "; ",
-                           caught.detail());
+        return lines(fmt::format("{}: {}", caught.state(), caught.what()), caught.detail(), caught.hint());
     } catch (const std::exception &caught) {
         return caught.what();
     }

@@ -134,6 +134,11 @@ private:
     std::unique_ptr<TenantDictionary> tenants_;
     std::unique_ptr<RowRules> rules_;
     std::unique_ptr<BatchRecorder> recorder_;
+    // Of the walk, kept until the closing check: if the evidence has still the same digest, rows are checked with it.
+    Segment walk_segment_;
+    std::optional<core::SharedEvidence> walk_evidence_; // unless verdicts were spooled
+    core::DigestSeed seed_{};
+    core::EvidenceDigest digest_{};
 };
 
 // ---- runs

@@ -28,6 +28,18 @@ RowAction::Kind action_of(const SpooledRow &row) {
     return row.kind == delete_row ? RowAction::Kind::soft_delete : RowAction::Kind::assign;
 }
 
+core::DigestSeed random_seed() {
+    core::DigestSeed seed{};
+    auto *bytes = seed.data();
+    std::size_t size = sizeof(seed);
+    pg_call([bytes, size] {
+        if (!pg_strong_random(bytes, size))
+            ereport(ERROR, (errcode(ERRCODE_EXTERNAL_ROUTINE_EXCEPTION), errmsg("could not generate random values"),
+                            errhint("Check the server's source of randomness.")));
+    });
+    return seed;
+}
+
 // Rows of one evaluation: those that are to be written go to a spool, those that nobody can decide to the queue.
 class Sorter : public RowConsumer {
 public:
@@ -253,8 +265,8 @@ Stop StepLeader::walk_direct(const std::vector<Leaf> &leaves) {
         SpinGuard guard(&shared->mutex);
         number = shared->walk + 1;
     }
-    Segment segment;
     WalkShared *walk = nullptr;
+    seed_ = random_seed();
     worker_.transactions.run(false, [&] {
         MemoryScope scope;
         SnapshotScope snapshot;
@@ -262,20 +274,23 @@ Stop StepLeader::walk_direct(const std::vector<Leaf> &leaves) {
         tenants_ = std::make_unique<TenantDictionary>(step_.tenant_class);
         EvaluationOptions options;
         options.positions = true;
+        options.digest_seed = seed_;
         Evaluation evaluation(step_, *tenants_, memory, options);
         evaluation.read_evidence();
+        digest_ = evaluation.evidence_digest();
         TENANTMIG_FAULT("evidence_read");
-        segment = publish_walk(shared, number, step_, leaves, evaluation, *tenants_,
-                               done_ranges(shared->run, step_.spec.number));
-        walk = static_cast<WalkShared *>(segment.address());
+        walk_segment_ = publish_walk(shared, number, step_, leaves, evaluation, *tenants_,
+                                     done_ranges(shared->run, step_.spec.number));
+        walk = static_cast<WalkShared *>(walk_segment_.address());
     });
     worker_.tell("walk", step_.label(), path_);
-    open_walk(shared, number, segment.handle(), position_);
-    WalkEvidence evidence(walk);
+    open_walk(shared, number, walk_segment_.handle(), position_);
+    core::SharedEvidence evidence(walk->evidence());
+    if (walk->segment_blocks == 0) walk_evidence_.emplace(walk->evidence());
     std::unique_ptr<StepWalker> walker;
     worker_.transactions.run(false, [&] {
         walker = std::make_unique<StepWalker>(worker_, step_, *tenants_,
-                                              walk_verdicts(shared, number, step_, walk, evidence.shared()), walk);
+                                              walk_verdicts(shared, number, step_, walk, evidence), walk);
     });
     Stop stop = walker->walk();
     while (stop == Stop::no) {
@@ -300,7 +315,6 @@ Stop StepLeader::sweep_and_check() {
     worker_.tell("check", step_.label(), path_);
     TENANTMIG_FAULT("check_started");
     RunShared *shared = worker_.shared;
-    tenants_ = std::make_unique<TenantDictionary>(step_.tenant_class);
     KeySpool writes, suspects;
     worker_.transactions.run(true, [&] {
         MemoryScope scope;
@@ -309,8 +323,19 @@ Stop StepLeader::sweep_and_check() {
         EvidenceMemory memory(evidence_memory_limit());
         EvaluationOptions options;
         options.all_rows = true;
+        bool unchanged = false;
+        if (walk_evidence_) {
+            options.digest_seed = seed_;
+            options.shared = &*walk_evidence_;
+            unchanged = Evaluation(step_, *tenants_, memory, options).read_digest_only() == digest_;
+        }
+        if (!unchanged) {
+            options.digest_seed.reset();
+            options.shared = nullptr;
+            tenants_ = std::make_unique<TenantDictionary>(step_.tenant_class);
+        }
         Evaluation evaluation(step_, *tenants_, memory, options);
-        evaluation.read_evidence();
+        if (!unchanged) evaluation.read_evidence();
         rules_ = std::make_unique<RowRules>(worker_.record, step_, *tenants_, worker_.memory);
         recorder_ = std::make_unique<BatchRecorder>(worker_.record, step_, *tenants_, shared->run, worker_.memory);
         recorder_->load_queue();

@@ -11,10 +11,10 @@
 namespace tenantmig {
 
 namespace {
-constexpr int batch_lock_timeout = 1000;             // milliseconds
-constexpr int most_failures = 5;                     // of one range; then the last sweep takes its rows
-constexpr std::int64_t horizon_patience = 20 * 1000; // microseconds without anything to do
-constexpr std::int64_t horizon_nap = 1;              // milliseconds
+constexpr int batch_lock_timeout = 1000;              // milliseconds
+constexpr int most_failures = 5;                      // of one range; then the last sweep takes its rows
+constexpr std::int64_t horizon_patience = 200 * 1000; // microseconds without anything to do
+constexpr std::int64_t horizon_nap = 1;               // milliseconds
 
 } // namespace
 

@@ -117,14 +117,13 @@ void follow_run(Transactions &transactions, RunShared *shared, const MigrationRe
                 const ResolvedStep &step = worker.migration.steps.at(joined.step_position);
                 worker.report.step = step.spec.number;
                 worker.tell("walk", step.label(), "direct");
-                WalkEvidence evidence(walk);
+                core::SharedEvidence evidence(walk->evidence());
                 TenantDictionary tenants(step.tenant_class);
                 std::unique_ptr<StepWalker> walker;
                 transactions.run(false, [&] {
-                    tenants.adopt(evidence.shared());
+                    tenants.adopt(evidence);
                     walker = std::make_unique<StepWalker>(
-                        worker, step, tenants, walk_verdicts(shared, joined.number, step, walk, evidence.shared()),
-                        walk);
+                        worker, step, tenants, walk_verdicts(shared, joined.number, step, walk, evidence), walk);
                 });
                 (void)walker->walk();
                 worker.report.state = "done";
