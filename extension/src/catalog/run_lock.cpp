@@ -11,6 +11,9 @@ LOCKTAG tag_of(std::int64_t migration) {
         Oid table = get_relname_relid("migration", get_namespace_oid("tenantmig", false));
         LOCKTAG tag;
         SET_LOCKTAG_OBJECT(tag, MyDatabaseId, table, number, sub_object);
+        // Of the other kind a session's locks go, too, whenever a transaction is aborted: each batch that meets a
+        // lock would end our being the only one.
+        tag.locktag_lockmethodid = USER_LOCKMETHOD;
         return tag;
     });
 }
