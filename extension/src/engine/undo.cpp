@@ -19,6 +19,9 @@ std::vector<UndoCount> undo_run(std::int64_t id) {
     MigrationRecord migration = get_migration(run.migration_id);
     require_owner(migration);
     require_undoable(run);
+    if (undo_started(id))
+        throw Error(sqlstate::prerequisite_state, fmt::format("an undo of run {} by batches has begun", id), {},
+                    fmt::format("CALL tenantmig.undo({}) goes on with it.", id));
     lock_migration(migration);
     lock_run(id); // waits for decisions on this run that have not committed yet
     run = get_run(id);
@@ -27,11 +30,7 @@ std::vector<UndoCount> undo_run(std::int64_t id) {
     fire_deferred_as_caller();
 
     UndoRows undo(migration, id, 0, next_batch(id));
-    std::set<EntryRef> done = undone_entries(id); // by an undo by batches that was not finished
-    if (!done.empty()) undo.load_skipped();
-    for_each_entry(id, true, [&](const ChangeEntry &entry) {
-        if (!done.contains({entry.chain, entry.entry})) (void)undo.entry(entry);
-    });
+    for_each_entry(id, true, [&undo](const ChangeEntry &entry) { (void)undo.entry(entry); });
     withdraw_run(id, actor_name(), fmt::format("run {} was rolled back", id));
     run.state = "rolled_back";
     update_run(run);

@@ -72,7 +72,7 @@ std::vector<UndoCount> UndoRows::counts() const {
     return result;
 }
 
-UndoRows::Done UndoRows::entry(const ChangeEntry &entry) {
+UndoRows::Done UndoRows::entry(const ChangeEntry &entry, const Wanted &wanted) {
     Done done;
     done.relation = entry.table;
     if (entry.kind == "rollback") return done;
@@ -81,7 +81,7 @@ UndoRows::Done UndoRows::entry(const ChangeEntry &entry) {
     TimestampTz started = pg_call([] { return GetCurrentTimestamp(); });
     std::vector<std::size_t> rows;
     for (std::size_t i = 0; i < entry.keys.size(); i++)
-        if (!was_skipped(entry, entry.keys[i])) rows.push_back(i);
+        if (!was_skipped(entry, entry.keys[i]) && (!wanted || wanted(entry, entry.keys[i]))) rows.push_back(i);
     if (rows.empty()) return done;
     WriteBatch batch = make_batch(place, entry, rows);
     std::vector<bool> written;

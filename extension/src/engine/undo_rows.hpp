@@ -21,7 +21,9 @@ public:
         std::int32_t batch = 0; // of what was restored
         std::string relation;
     };
-    Done entry(const ChangeEntry &entry);
+    // `wanted`: whether a row, by its packed key, is to be dealt with; empty: all are.
+    using Wanted = std::function<bool(const ChangeEntry &entry, const std::string &key)>;
+    Done entry(const ChangeEntry &entry, const Wanted &wanted = {});
     void use_batch(std::int32_t number) { batch_ = number; } // the next one's number
     void log_again(); // after a rollback of the transaction: reads the chain's head again
     std::vector<UndoCount> counts() const;

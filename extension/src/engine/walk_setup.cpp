@@ -20,6 +20,21 @@ std::vector<BlockRange> open_ranges(const std::vector<Leaf> &leaves, const std::
     return ranges;
 }
 
+Segment make_walk(const std::vector<BlockRange> &ranges, const std::vector<Leaf> &leaves, std::size_t evidence) {
+    // room for all that workers may have taken and left behind
+    std::size_t room = ranges.size() + std::size_t{4} * most_workers * (most_open_ranges + 1);
+    Segment segment = Segment::create(WalkShared::size(leaves.size(), room, evidence));
+    auto *walk = static_cast<WalkShared *>(segment.address());
+    walk->leaf_count = static_cast<std::uint32_t>(leaves.size());
+    walk->todo_room = static_cast<std::uint32_t>(room);
+    walk->todo_count = static_cast<std::uint32_t>(ranges.size());
+    walk->todo_next = 0;
+    walk->segment_blocks = 0;
+    std::copy(leaves.begin(), leaves.end(), walk->leaves());
+    std::copy(ranges.begin(), ranges.end(), walk->todo());
+    return segment;
+}
+
 class ProbedVerdicts : public Verdicts {
 public:
     ProbedVerdicts(const ResolvedStep &step, const core::SharedEvidence &evidence) : step_(step), evidence_(evidence) {}
@@ -51,20 +66,15 @@ Segment publish_walk(RunShared *run, std::uint64_t number, const ResolvedStep &s
     core::SharedEvidence::Contents contents{{}, tenants.texts(), tenants.known()};
     if (probed) contents.tables = evaluation.views();
     std::size_t size = core::SharedEvidence::flat_size(contents);
-    std::vector<BlockRange> ranges = open_ranges(leaves, done);
-    // room for all that workers may have taken and left behind
-    std::size_t room = ranges.size() + std::size_t{4} * most_workers * (most_open_ranges + 1);
-    Segment segment = Segment::create(WalkShared::size(leaves.size(), room, size));
+    Segment segment = make_walk(open_ranges(leaves, done), leaves, size);
     auto *walk = static_cast<WalkShared *>(segment.address());
-    walk->leaf_count = static_cast<std::uint32_t>(leaves.size());
-    walk->todo_room = static_cast<std::uint32_t>(room);
-    walk->todo_count = static_cast<std::uint32_t>(ranges.size());
-    walk->todo_next = 0;
     walk->segment_blocks = probed ? 0 : verdict_blocks;
-    std::copy(leaves.begin(), leaves.end(), walk->leaves());
-    std::copy(ranges.begin(), ranges.end(), walk->todo());
     core::SharedEvidence::flatten(contents, walk->evidence());
     return segment;
+}
+
+Segment publish_blocks(const std::vector<Leaf> &leaves) {
+    return make_walk(open_ranges(leaves, {}), leaves, 0);
 }
 
 void open_walk(RunShared *run, std::uint64_t number, dsm_handle segment, std::size_t step_position) {

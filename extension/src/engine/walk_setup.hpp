@@ -12,6 +12,8 @@ namespace tenantmig {
 // and under the snapshot, that the evidence was read in.
 Segment publish_walk(RunShared *run, std::uint64_t number, const ResolvedStep &step, const std::vector<Leaf> &leaves,
                      Evaluation &evaluation, const TenantDictionary &tenants, const std::vector<DoneRange> &done);
+// The same without evidence: all blocks, for a walk that knows itself what to look for.
+Segment publish_blocks(const std::vector<Leaf> &leaves);
 // Lets the other workers in; lets no more of them in, unless some are still walking (false).
 void open_walk(RunShared *run, std::uint64_t number, dsm_handle segment, std::size_t step_position);
 bool close_walk(RunShared *run);

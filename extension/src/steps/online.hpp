@@ -67,17 +67,23 @@ std::string error_text(const std::exception_ptr &error);
 
 // ---- the walk, by all workers
 
-class StepWalker : public WalkPolicy {
+// The walk of one worker: takes ranges of blocks, works them off pass by pass, a batch (one pass over one range) a
+// transaction. What is written, and what is put down beside it, derived classes decide.
+class Walker : public WalkPolicy {
 public:
-    StepWalker(OnlineWorker &worker, const ResolvedStep &step, TenantDictionary &tenants,
-               std::unique_ptr<Verdicts> verdicts, WalkShared *walk);
+    // `watched`: columns of the target whose type must not change meanwhile. Needs a transaction.
+    Walker(OnlineWorker &worker, const StepTarget &target, std::int32_t step, WalkShared *walk, Pick pick,
+           std::vector<AttrNumber> watched);
     // Until no range is left, or until it is to stop.
     Stop walk();
-    void reload_queue() { recorder_.load_queue(); } // before ranges of a worker that has gone, in a transaction
+    const StepTarget &target() const { return target_; }
 
-    void begin(const BlockRange &range, const HeapWriter &writer) override;
-    bool decide(const LeafRow &row, bool first, RowWrite *write) override;
-    void written(const LeafRow &row, const RowWrite &write) override;
+protected:
+    // What stands beside the rows of a batch, put down in its transaction.
+    virtual void open_batch() = 0;
+    virtual BatchRecorder::Batch put_down(OnlineBatch &row) = 0;
+    virtual void discard() = 0; // the batch was rolled back
+    OnlineWorker &worker_;
 
 private:
     struct Waiting {
@@ -92,26 +98,45 @@ private:
     void check_leaf(std::uint32_t leaf);
     BlockNumber blocks_for(std::int64_t rows) const;
 
-    OnlineWorker &worker_;
-    const ResolvedStep &step_;
-    TenantDictionary &tenants_;
-    std::unique_ptr<Verdicts> verdicts_;
+    const StepTarget &target_;
+    std::int32_t step_;
     WalkShared *walk_;
-    RowRules rules_;
-    BatchRecorder recorder_;
-    std::optional<ChangeLogWriter> log_;
     BlockWalk block_walk_;
     std::vector<Waiting> queue_;
     std::map<std::uint32_t, LeafIdentity> identities_;
     std::map<std::uint32_t, int> passes_;
     std::map<std::uint32_t, std::uint64_t> checked_; // leaf -> relation_changes() when it was looked at
-    std::vector<AttrNumber> watched_columns_, key_;
+    std::vector<AttrNumber> watched_;
+    double rows_per_block_ = 100;
+};
+
+// Writes tenant keys that the evidence names.
+class BackfillWalker : public Walker {
+public:
+    BackfillWalker(OnlineWorker &worker, const ResolvedStep &step, TenantDictionary &tenants,
+                   std::unique_ptr<Verdicts> verdicts, WalkShared *walk);
+    void reload_queue() { recorder_.load_queue(); } // before ranges of a worker that has gone, in a transaction
+
+    void begin(const BlockRange &range, const HeapWriter &writer) override;
+    bool decide(const LeafRow &row, bool first, RowWrite *write) override;
+    void written(const LeafRow &row, const RowWrite &write) override;
+
+protected:
+    void open_batch() override;
+    BatchRecorder::Batch put_down(OnlineBatch &row) override;
+    void discard() override;
+
+private:
+    const ResolvedStep &step_;
+    std::unique_ptr<Verdicts> verdicts_;
+    RowRules rules_;
+    BatchRecorder recorder_;
+    std::optional<ChangeLogWriter> log_;
+    std::vector<AttrNumber> key_;
     std::vector<Datum> key_values_;
     AttrNumber deleted_column_ = 0;
     OutcomeCounts counts_;
     std::vector<core::Candidate> candidates_;
-    double rows_per_block_ = 100;
-    std::int64_t queued_in_batch_ = 0;
 };
 
 // ---- what the leader does

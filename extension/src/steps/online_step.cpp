@@ -287,10 +287,10 @@ Stop StepLeader::walk_direct(const std::vector<Leaf> &leaves) {
     open_walk(shared, number, walk_segment_.handle(), position_);
     core::SharedEvidence evidence(walk->evidence());
     if (walk->segment_blocks == 0) walk_evidence_.emplace(walk->evidence());
-    std::unique_ptr<StepWalker> walker;
+    std::unique_ptr<BackfillWalker> walker;
     worker_.transactions.run(false, [&] {
-        walker = std::make_unique<StepWalker>(worker_, step_, *tenants_,
-                                              walk_verdicts(shared, number, step_, walk, evidence), walk);
+        walker = std::make_unique<BackfillWalker>(worker_, step_, *tenants_,
+                                                  walk_verdicts(shared, number, step_, walk, evidence), walk);
     });
     Stop stop = walker->walk();
     while (stop == Stop::no) {

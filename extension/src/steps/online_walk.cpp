@@ -16,95 +16,39 @@ constexpr int most_failures = 5;                      // of one range; then the 
 constexpr std::int64_t horizon_patience = 200 * 1000; // microseconds without anything to do
 constexpr std::int64_t horizon_nap = 1;               // milliseconds
 
+std::vector<AttrNumber> watched_columns(const ResolvedStep &step) {
+    std::vector<AttrNumber> columns = step.target.key;
+    columns.push_back(step.target.column.number);
+    if (step.target.soft_delete) columns.push_back(step.target.soft_delete->number);
+    for (const ResolvedSource &source : step.sources)
+        columns.insert(columns.end(), source.probe.begin(), source.probe.end());
+    return columns;
+}
 } // namespace
 
-StepWalker::StepWalker(OnlineWorker &worker, const ResolvedStep &step, TenantDictionary &tenants,
-                       std::unique_ptr<Verdicts> verdicts, WalkShared *walk)
-    : worker_(worker), step_(step), tenants_(tenants), verdicts_(std::move(verdicts)), walk_(walk),
-      rules_(worker.record, step, tenants, worker.memory),
-      recorder_(worker.record, step, tenants, worker.shared->run, worker.memory),
-      block_walk_(step.target, Pick::null_keys), counts_(step) {
-    watched_columns_ = step.target.key;
-    watched_columns_.push_back(step.target.column.number);
-    if (step.target.soft_delete) watched_columns_.push_back(step.target.soft_delete->number);
-    for (const ResolvedSource &source : step.sources)
-        watched_columns_.insert(watched_columns_.end(), source.probe.begin(), source.probe.end());
-    key_values_.resize(step.target.key.size());
-    recorder_.load_queue();
+Walker::Walker(OnlineWorker &worker, const StepTarget &target, std::int32_t step, WalkShared *walk, Pick pick,
+               std::vector<AttrNumber> watched)
+    : worker_(worker), target_(target), step_(step), walk_(walk), block_walk_(target, pick),
+      watched_(std::move(watched)) {
+    double rows = target.table.row_estimate, blocks = 0;
     for (std::uint32_t i = 0; i < walk->leaf_count; i++) {
         const Leaf &leaf = walk->leaves()[i];
-        if (auto identity = identify_leaf(leaf.oid, step.target.table, watched_columns_)) identities_[i] = *identity;
-        passes_[i] = page_passes(leaf.oid, step.target);
+        if (auto identity = identify_leaf(leaf.oid, target.table, watched_)) identities_[i] = *identity;
+        passes_[i] = page_passes(leaf.oid, target);
         checked_[i] = relation_changes();
+        blocks += leaf.blocks;
     }
-    double rows = step.target.table.row_estimate, blocks = 0;
-    for (std::uint32_t i = 0; i < walk->leaf_count; i++)
-        blocks += walk->leaves()[i].blocks;
     if (rows > 0 && blocks > 0) rows_per_block_ = std::clamp(rows / blocks, 1.0, 300.0);
-}
-
-// ---- rows
-
-void StepWalker::begin(const BlockRange &range, const HeapWriter &writer) {
-    verdicts_->begin(range, writer);
-    key_.clear();
-    for (AttrNumber number : step_.target.key)
-        key_.push_back(writer.number_in_leaf(number));
-    deleted_column_ =
-        step_.target.soft_delete ? writer.number_in_leaf(step_.target.soft_delete->number) : AttrNumber(0);
-}
-
-bool StepWalker::decide(const LeafRow &row, bool first, RowWrite *write) {
-    core::Decision decision;
-    candidates_.clear();
-    if (!verdicts_->decide(row, &decision, &candidates_)) return false;
-    bool fresh = first && decision.outcome != core::Outcome::assigned;
-    for (std::size_t i = 0; i < key_.size(); i++)
-        key_values_[i] = row.values[key_[i] - 1];
-    bool deleted = deleted_column_ != 0 && !row.nulls[deleted_column_ - 1];
-    RowAction action = rules_.act(decision, deleted, key_values_.data(), candidates_);
-    switch (action.kind) {
-    case RowAction::Kind::assign:
-        write->column = step_.target.column.number;
-        break;
-    case RowAction::Kind::soft_delete:
-        write->column = step_.target.soft_delete->number;
-        break;
-    case RowAction::Kind::queue:
-        if (fresh) {
-            recorder_.queue(decision.outcome, key_values_.data(), candidates_);
-            queued_in_batch_++;
-        }
-        return false;
-    }
-    write->value = action.value;
-    write->null = false;
-    write->label = action.label;
-    write->tenant = action.tenant;
-    return true;
-}
-
-void StepWalker::written(const LeafRow &row, const RowWrite &write) {
-    for (std::size_t i = 0; i < key_.size(); i++)
-        key_values_[i] = row.values[key_[i] - 1];
-    bool deleted = deleted_column_ != 0 && !row.nulls[deleted_column_ - 1];
-    core::Decision decision;
-    if (write.label < step_.sources.size()) decision = {core::Outcome::assigned, write.tenant, write.label};
-    counts_.add(decision, {}, deleted);
-    if (write.tenant == core::no_tenant)
-        recorder_.wrote_deletion(key_values_.data(), rules_.delete_time_text());
-    else
-        recorder_.wrote(key_values_.data(), write.label, write.tenant);
 }
 
 // ---- batches
 
-BlockNumber StepWalker::blocks_for(std::int64_t rows) const {
+BlockNumber Walker::blocks_for(std::int64_t rows) const {
     double passes = passes_.empty() ? 1 : passes_.begin()->second;
     return static_cast<BlockNumber>(std::max(1.0, static_cast<double>(rows) * passes / rows_per_block_));
 }
 
-bool StepWalker::choose(Waiting *chosen) {
+bool Walker::choose(Waiting *chosen) {
     for (std::size_t i = 0; i < queue_.size(); i++) {
         Oid leaf = walk_->leaves()[queue_[i].range.leaf].oid;
         TransactionId xid = queue_[i].xid;
@@ -138,12 +82,12 @@ bool StepWalker::choose(Waiting *chosen) {
 }
 
 // Nothing was held since the last batch: whoever had DDL in mind has done it.
-void StepWalker::check_leaf(std::uint32_t number) {
+void Walker::check_leaf(std::uint32_t number) {
     std::uint64_t changes = relation_changes();
     std::uint64_t &checked = checked_[number];
     if (changes == checked) return;
     const Leaf &leaf = walk_->leaves()[number];
-    auto now = identify_leaf(leaf.oid, step_.target.table, watched_columns_);
+    auto now = identify_leaf(leaf.oid, target_.table, watched_);
     std::string what;
     if (!now)
         what = "it was dropped";
@@ -151,25 +95,23 @@ void StepWalker::check_leaf(std::uint32_t number) {
         what = difference(known->second, *now);
     if (what.empty() && now->storage != leaf.storage) what = "it was rewritten or truncated";
     if (what.empty())
-        if (auto why = why_through_sql(step_.target)) what = "it has " + *why + " now";
+        if (auto why = why_through_sql(target_)) what = "it has " + *why + " now";
     if (!what.empty())
         throw Error(
-            sqlstate::table_changed, fmt::format("table {} was changed while the run was on", step_.label()),
+            sqlstate::table_changed, fmt::format("table {} was changed while the run was on", target_.table.label()),
             fmt::format("Since the run began, {}.", what),
             fmt::format("Look at the plan again; SELECT tenantmig.resume({}) goes on, with plan_hash => if it is "
                         "asked for.",
                         core::sql_literal(worker_.record.name)));
-    passes_[number] = page_passes(leaf.oid, step_.target);
+    passes_[number] = page_passes(leaf.oid, target_);
     checked = changes;
 }
 
-void StepWalker::batch(Waiting &chosen, bool *finished) {
+void Walker::batch(Waiting &chosen, bool *finished) {
     TimestampTz started = GetCurrentTimestamp();
     RunShared *shared = worker_.shared;
     const Leaf &leaf = walk_->leaves()[chosen.range.leaf];
-    counts_ = OutcomeCounts(step_);
-    queued_in_batch_ = 0;
-    if (!log_) log_.emplace(shared->run, worker_.number);
+    open_batch();
     TENANTMIG_FAULT("walk_batch_open");
     fire_deferred_as_caller();
     Oid oid = leaf.oid;
@@ -180,30 +122,28 @@ void StepWalker::batch(Waiting &chosen, bool *finished) {
     {
         SnapshotScope snapshot;
         EngineWriteScope ours;
-        RunAs owner(step_.target.table.owner, Purpose::write);
+        RunAs owner(target_.table.owner, Purpose::write);
         result = block_walk_.run(leaf.oid, chosen.range, chosen.pass, passes, *this);
     }
     TENANTMIG_FAULT("walk_batch_written");
-    std::int32_t number = worker_.next_batch();
-    BatchRecorder::Batch recorded = recorder_.flush(*log_, number);
     *finished = result.remaining == 0 || chosen.pass >= passes - 1;
 
     OnlineBatch row;
     row.run = shared->run;
-    row.batch = number;
-    row.step = step_.spec.number;
+    row.batch = worker_.next_batch();
+    row.step = step_;
     row.worker = worker_.number;
-    row.relation = step_.label();
+    row.relation = target_.table.label();
     row.storage = leaf.storage;
     row.from = chosen.range.from;
     row.to = chosen.range.to;
     row.pass = chosen.pass;
     row.range_done = *finished;
-    row.rows = recorded.rows;
     row.hot = result.hot;
-    row.queued = recorded.queued;
     row.started = started;
-    row.counts = counts_json(counts_.list());
+    BatchRecorder::Batch recorded = put_down(row);
+    row.rows = recorded.rows;
+    row.queued = recorded.queued;
     insert_online_batch(row);
     WorkerReport &report = worker_.report;
     worker_.report_pace();
@@ -213,23 +153,22 @@ void StepWalker::batch(Waiting &chosen, bool *finished) {
     report.batch_rows = worker_.pacer.batch_rows();
     report.changed_columns.assign(block_walk_.changed_columns().begin(), block_walk_.changed_columns().end());
     save_worker(shared->run, report);
-    Oid table = step_.target.table.oid;
+    Oid table = target_.table.oid;
     worker_.read_pace_signals({&table, 1});
     chosen.xid = pg_call([] { return GetCurrentTransactionIdIfAny(); });
     TENANTMIG_FAULT("walk_batch_logged");
 }
 
-void StepWalker::failed(Waiting &chosen, const std::string &error, TimestampTz started) {
-    recorder_.discard();
-    log_.reset();
+void Walker::failed(Waiting &chosen, const std::string &error, TimestampTz started) {
+    discard();
     worker_.pacer.timed_out();
     worker_.transactions.run(false, [&] {
         OnlineBatch row;
         row.run = worker_.shared->run;
         row.batch = worker_.next_batch();
-        row.step = step_.spec.number;
+        row.step = step_;
         row.worker = worker_.number;
-        row.relation = step_.label();
+        row.relation = target_.table.label();
         row.storage = walk_->leaves()[chosen.range.leaf].storage;
         row.from = chosen.range.from;
         row.to = chosen.range.to;
@@ -246,7 +185,7 @@ void StepWalker::failed(Waiting &chosen, const std::string &error, TimestampTz s
     queue_.push_back(chosen);
 }
 
-Stop StepWalker::walk() {
+Stop Walker::walk() {
     for (;;) {
         Stop stop = worker_.between_batches();
         if (stop != Stop::no) return stop;
@@ -289,6 +228,83 @@ Stop StepWalker::walk() {
             queue_.push_back(chosen);
         }
     }
+}
+
+// ---- the backfill's rows
+
+void BackfillWalker::begin(const BlockRange &range, const HeapWriter &writer) {
+    verdicts_->begin(range, writer);
+    key_.clear();
+    for (AttrNumber number : step_.target.key)
+        key_.push_back(writer.number_in_leaf(number));
+    deleted_column_ =
+        step_.target.soft_delete ? writer.number_in_leaf(step_.target.soft_delete->number) : AttrNumber(0);
+}
+
+bool BackfillWalker::decide(const LeafRow &row, bool first, RowWrite *write) {
+    core::Decision decision;
+    candidates_.clear();
+    if (!verdicts_->decide(row, &decision, &candidates_)) return false;
+    bool fresh = first && decision.outcome != core::Outcome::assigned;
+    for (std::size_t i = 0; i < key_.size(); i++)
+        key_values_[i] = row.values[key_[i] - 1];
+    bool deleted = deleted_column_ != 0 && !row.nulls[deleted_column_ - 1];
+    RowAction action = rules_.act(decision, deleted, key_values_.data(), candidates_);
+    switch (action.kind) {
+    case RowAction::Kind::assign:
+        write->column = step_.target.column.number;
+        break;
+    case RowAction::Kind::soft_delete:
+        write->column = step_.target.soft_delete->number;
+        break;
+    case RowAction::Kind::queue:
+        if (fresh) {
+            recorder_.queue(decision.outcome, key_values_.data(), candidates_);
+        }
+        return false;
+    }
+    write->value = action.value;
+    write->null = false;
+    write->label = action.label;
+    write->tenant = action.tenant;
+    return true;
+}
+
+void BackfillWalker::written(const LeafRow &row, const RowWrite &write) {
+    for (std::size_t i = 0; i < key_.size(); i++)
+        key_values_[i] = row.values[key_[i] - 1];
+    bool deleted = deleted_column_ != 0 && !row.nulls[deleted_column_ - 1];
+    core::Decision decision;
+    if (write.label < step_.sources.size()) decision = {core::Outcome::assigned, write.tenant, write.label};
+    counts_.add(decision, {}, deleted);
+    if (write.tenant == core::no_tenant)
+        recorder_.wrote_deletion(key_values_.data(), rules_.delete_time_text());
+    else
+        recorder_.wrote(key_values_.data(), write.label, write.tenant);
+}
+
+BackfillWalker::BackfillWalker(OnlineWorker &worker, const ResolvedStep &step, TenantDictionary &tenants,
+                               std::unique_ptr<Verdicts> verdicts, WalkShared *walk)
+    : Walker(worker, step.target, step.spec.number, walk, Pick::null_keys, watched_columns(step)), step_(step),
+      verdicts_(std::move(verdicts)), rules_(worker.record, step, tenants, worker.memory),
+      recorder_(worker.record, step, tenants, worker.shared->run, worker.memory), key_values_(step.target.key.size()),
+      counts_(step) {
+    recorder_.load_queue();
+}
+
+void BackfillWalker::open_batch() {
+    counts_ = OutcomeCounts(step_);
+    if (!log_) log_.emplace(worker_.shared->run, worker_.number);
+}
+
+BatchRecorder::Batch BackfillWalker::put_down(OnlineBatch &row) {
+    row.counts = counts_json(counts_.list());
+    return recorder_.flush(*log_, row.batch);
+}
+
+void BackfillWalker::discard() {
+    recorder_.discard();
+    log_.reset();
 }
 
 } // namespace tenantmig

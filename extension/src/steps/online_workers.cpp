@@ -119,10 +119,10 @@ void follow_run(Transactions &transactions, RunShared *shared, const MigrationRe
                 worker.tell("walk", step.label(), "direct");
                 core::SharedEvidence evidence(walk->evidence());
                 TenantDictionary tenants(step.tenant_class);
-                std::unique_ptr<StepWalker> walker;
+                std::unique_ptr<BackfillWalker> walker;
                 transactions.run(false, [&] {
                     tenants.adopt(evidence);
-                    walker = std::make_unique<StepWalker>(
+                    walker = std::make_unique<BackfillWalker>(
                         worker, step, tenants, walk_verdicts(shared, joined.number, step, walk, evidence), walk);
                 });
                 (void)walker->walk();
