@@ -36,7 +36,7 @@ COLUMNS = {
                         "tenant_column": "where the evidence stands", "note": "kind of the source, and what identifies a row"},
     "plan": {"step": "position of the step in the spec", "kind": "kind of the step", **COUNT,
              "outcome": "`assigned`, `conflict`, `orphan`, `unknown_tenant`, or `nothing to do`",
-             "path": "how rows are written: `sql`; `none` for rows that are not", "locks": "locks that a run takes",
+             "path": "how a run by batches writes the rows: `direct`, below SQL, or `sql` and why (`backfill` writes all through SQL); `none` for rows that are not written", "locks": "locks that a run takes",
              "est_seconds": "estimated time, see [performance.md](performance.md#what-a-plan-estimates)", "est_wal_bytes": "estimated WAL",
              "note": "triggers that fire and the columns that they change; whether evidence goes through temporary files"},
     "preflight": CHECK, "verify": CHECK, "verify_changes": CHECK, "backfill": COUNT,

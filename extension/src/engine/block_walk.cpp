@@ -95,7 +95,24 @@ int page_passes(Oid leaf, const StepTarget &target) {
 }
 
 WalkBatch BlockWalk::run(Oid leaf, const BlockRange &range, int pass, int passes, WalkPolicy &policy) {
-    HeapWriter writer(target_, leaf);
+    WalkBatch batch;
+    others_.clear();
+    write_column(leaf, range, pass, passes, target_.column.number, policy, &batch);
+    for (AttrNumber column : std::exchange(others_, {})) {
+        pg_call([] {
+            CommandCounterIncrement();
+            UpdateActiveSnapshotCommandId();
+        });
+        write_column(leaf, range, pass, passes, column, policy, &batch);
+    }
+    return batch;
+}
+
+// One statement: rows that get this column written. Those that get another one are for the next.
+void BlockWalk::write_column(Oid leaf, const BlockRange &range, int pass, int passes, AttrNumber column,
+                             WalkPolicy &policy, WalkBatch *batch) {
+    bool first_statement = column == target_.column.number;
+    HeapWriter writer(target_, leaf, column);
     Relation rel = writer.relation();
     policy.begin(range, writer);
     AttrNumber key = writer.number_in_leaf(target_.column.number);
@@ -107,7 +124,6 @@ WalkBatch BlockWalk::run(Oid leaf, const BlockRange &range, int pass, int passes
     std::vector<HeapWriter::Item> items(MaxHeapTuplesPerPage);
     std::vector<int> numbers(MaxHeapTuplesPerPage), chosen(MaxHeapTuplesPerPage);
     auto rows = std::make_unique<PageRows>();
-    WalkBatch batch;
     bool want_null = pick_ == Pick::null_keys;
     BlockNumber end = std::min<BlockNumber>(range.to, pg_call([rel] { return RelationGetNumberOfBlocks(rel); }));
 
@@ -123,14 +139,19 @@ WalkBatch BlockWalk::run(Oid leaf, const BlockRange &range, int pass, int passes
         int wanted = 0;
         for (int i = 0; i < page->count; i++) {
             HeapTupleData tuple = tuple_at(rel, *page, block, i);
-            if (!policy.decide(row_at(tuple), pass == 0, &writes[static_cast<std::size_t>(wanted)])) continue;
+            RowWrite &write = writes[static_cast<std::size_t>(wanted)];
+            if (!policy.decide(row_at(tuple), pass == 0 && first_statement, &write)) continue;
+            if (write.column != column) {
+                if (first_statement) others_.insert(write.column);
+                continue;
+            }
             numbers[static_cast<std::size_t>(wanted++)] = i;
         }
         std::size_t count = 0;
         if (wanted > 0) {
             HeapTupleData sample = tuple_at(rel, *page, block, numbers[0]);
             auto old_length = static_cast<double>(MAXALIGN(sample.t_len));
-            std::int64_t growth = growth_of(rel, writer.number_in_leaf(writes[0].column), writes[0]);
+            std::int64_t growth = growth_of(rel, writer.number_in_leaf(column), writes[0]);
             Share share =
                 share_of_pass(pass, passes, wanted, old_length,
                               static_cast<double>(MAXALIGN(sample.t_len + static_cast<std::uint32_t>(growth))));
@@ -146,12 +167,11 @@ WalkBatch BlockWalk::run(Oid leaf, const BlockRange &range, int pass, int passes
                 }
                 page->room -= length + static_cast<std::int64_t>(sizeof(ItemIdData));
                 const RowWrite &write = writes[static_cast<std::size_t>(i)];
-                item.column = writer.number_in_leaf(write.column);
                 item.value = write.value;
                 item.null = write.null;
                 chosen[count++] = i;
             }
-            batch.remaining += wanted - static_cast<std::int64_t>(count);
+            batch->remaining += wanted - static_cast<std::int64_t>(count);
         }
         if (count > 0) {
             writer.write(items.data(), count);
@@ -159,16 +179,20 @@ WalkBatch BlockWalk::run(Oid leaf, const BlockRange &range, int pass, int passes
                 const RowWrite &write = writes[static_cast<std::size_t>(chosen[i])];
                 switch (items[i].result) {
                 case Written::yes_hot:
-                    batch.hot++;
+                    batch->hot++;
                     [[fallthrough]];
                 case Written::yes:
-                    batch.written++;
+                    batch->written++;
                     policy.written(row_at(items[i].tuple), write);
                     break;
                 case Written::left:
-                    batch.left++;
+                    batch->left++;
                     break;
                 case Written::suppressed:
+                    if (!want_null) { // an undo leaves to the rows that it takes by key what triggers hold back
+                        batch->left++;
+                        break;
+                    }
                     refuse_suppressed(target_.table, target_.table.at(write.column), 1);
                 case Written::overridden:
                     refuse_overridden(target_.table, target_.table.at(write.column));
@@ -184,7 +208,6 @@ WalkBatch BlockWalk::run(Oid leaf, const BlockRange &range, int pass, int passes
         changed_.insert(name);
     }
     writer.finish();
-    return batch;
 }
 
 } // namespace tenantmig

@@ -57,9 +57,12 @@ public:
     const std::set<std::string> &changed_columns() const { return changed_; }
 
 private:
+    void write_column(Oid leaf, const BlockRange &range, int pass, int passes, AttrNumber column, WalkPolicy &policy,
+                      WalkBatch *batch);
     const StepTarget &target_;
     Pick pick_;
     std::set<std::string> changed_;
+    std::set<AttrNumber> others_; // columns of the target that rows of the batch get beside the tenant key
 };
 
 // How many page passes pay in this leaf: 1 where an update of the column can't be HOT.

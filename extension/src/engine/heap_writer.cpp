@@ -8,6 +8,16 @@ int column_bit(AttrNumber number) {
     return number - FirstLowInvalidHeapAttributeNumber;
 }
 
+RangeTblEntry *entry_of(Relation rel, AttrNumber updated) {
+    RangeTblEntry *entry = makeNode(RangeTblEntry);
+    entry->rtekind = RTE_RELATION;
+    entry->relid = RelationGetRelid(rel);
+    entry->relkind = rel->rd_rel->relkind;
+    entry->rellockmode = RowExclusiveLock;
+    entry->updatedCols = bms_make_singleton(column_bit(updated));
+    return entry;
+}
+
 // Equality of a column's type, as `=` without a search path would find it.
 void equality_of(Relation rel, AttrNumber number, FmgrInfo *function, Oid *collation) {
     Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(rel), number - 1);
@@ -15,17 +25,25 @@ void equality_of(Relation rel, AttrNumber number, FmgrInfo *function, Oid *colla
     fmgr_info(get_opcode(type->eq_opr), function);
     *collation = attribute->attcollation;
 }
+// In the executor's words.
+void refuse_self_modified(EState *estate, const TM_FailureData &failure) {
+    if (failure.cmax == estate->es_output_cid) return;
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+         errmsg("tuple to be updated was already modified by an operation triggered by the current command"),
+         errhint("Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
+}
 } // namespace
 
-HeapWriter::HeapWriter(const StepTarget &target, Oid leaf) {
+HeapWriter::HeapWriter(const StepTarget &target, Oid leaf, AttrNumber column) {
     State *state = &state_;
     Oid root = target.table.oid;
-    AttrNumber numbers[2] = {target.column.number, target.soft_delete ? target.soft_delete->number : AttrNumber(0)};
     int natts = 0;
     AttrNumber *map = nullptr;
     AttrNumber **map_out = &map;
     int *natts_out = &natts;
-    pg_call([state, root, leaf, &numbers, map_out, natts_out] {
+    pg_call([state, root, leaf, column, map_out, natts_out] {
         state->leaf = table_open(leaf, RowExclusiveLock);
         state->root = root == leaf ? state->leaf : table_open(root, RowExclusiveLock);
         CheckCmdReplicaIdentity(state->leaf, CMD_UPDATE);
@@ -39,16 +57,17 @@ HeapWriter::HeapWriter(const StepTarget &target, Oid leaf) {
             (*map_out)[i + 1] = root == leaf ? attribute->attnum : get_attnum(leaf, NameStr(attribute->attname));
         }
 
-        // as the executor sets up an UPDATE of these columns; the range table entry stands for the table that was named
+        // as the executor sets up an UPDATE of this column: one range table entry for the table that was named, whose
+        // rights count, and one for its partition, whose columns have numbers of their own
         EState *estate = state->estate = CreateExecutorState();
-        RangeTblEntry *entry = makeNode(RangeTblEntry);
-        entry->rtekind = RTE_RELATION;
-        entry->relid = root;
-        entry->relkind = state->root->rd_rel->relkind;
-        entry->rellockmode = RowExclusiveLock;
-        for (AttrNumber number : numbers)
-            if (number != 0) entry->updatedCols = bms_add_member(entry->updatedCols, column_bit(number));
-        ExecInitRangeTable(estate, list_make1(entry));
+        state->column = (*map_out)[column];
+        List *entries = list_make1(entry_of(state->root, column));
+        auto *named = linitial_node(RangeTblEntry, entries);
+        named->requiredPerms = ACL_UPDATE | ACL_SELECT;
+        named->selectedCols = bms_copy(named->updatedCols);
+        (void)ExecCheckRTPerms(entries, true);
+        if (root != leaf) entries = lappend(entries, entry_of(state->leaf, state->column));
+        ExecInitRangeTable(estate, entries);
         estate->es_snapshot = GetActiveSnapshot();
         estate->es_output_cid = GetCurrentCommandId(true);
         state->root_result = makeNode(ResultRelInfo);
@@ -56,7 +75,7 @@ HeapWriter::HeapWriter(const StepTarget &target, Oid leaf) {
         state->result = state->root_result;
         if (root != leaf) {
             state->result = makeNode(ResultRelInfo);
-            InitResultRelInfo(state->result, state->leaf, 0, state->root_result, 0);
+            InitResultRelInfo(state->result, state->leaf, 2, state->root_result, 0);
         }
         ExecOpenIndices(state->result, false);
         EvalPlanQualInit(&state->epq, estate, nullptr, NIL, -1);
@@ -69,13 +88,9 @@ HeapWriter::HeapWriter(const StepTarget &target, Oid leaf) {
         state->rows = AllocSetContextCreate(estate->es_query_cxt, "tenantmig rows", ALLOCSET_DEFAULT_SIZES);
         TriggerDesc *triggers = state->result->ri_TrigDesc;
         state->before_row = triggers && triggers->trig_update_before_row;
-        for (int i = 0; i < 2; i++) {
-            state->columns[i] = numbers[i] ? (*map_out)[numbers[i]] : AttrNumber(0);
-            if (state->columns[i]) equality_of(state->leaf, state->columns[i], &state->equal[i], &state->collations[i]);
-        }
-        TriggerDesc *root_triggers = state->root_result->ri_TrigDesc;
-        state->capture = MakeTransitionCaptureState(root_triggers, root, CMD_UPDATE);
+        equality_of(state->leaf, state->column, &state->equal, &state->collation);
         AfterTriggerBeginQuery();
+        state->capture = MakeTransitionCaptureState(state->root_result->ri_TrigDesc, root, CMD_UPDATE);
     });
     map_.assign(map, map + natts + 1);
     pfree(map);
@@ -98,12 +113,15 @@ void HeapWriter::write_one(State *state, Item *item, bool watch) {
         TM_Result locked = table_tuple_lock(rel, &tid, estate->es_snapshot, state->locked_slot, estate->es_output_cid,
                                             ExecUpdateLockMode(estate, state->result), LockWaitSkip, 0, &failure);
         ExecClearTuple(state->locked_slot);
+        if (locked == TM_SelfModified) refuse_self_modified(estate, failure);
         if (locked != TM_Ok) return;
     }
     heap_deform_tuple(&item->tuple, columns, state->values, state->nulls);
-    state->values[item->column - 1] = item->value;
-    state->nulls[item->column - 1] = item->null;
+    state->values[state->column - 1] = item->value;
+    state->nulls[state->column - 1] = item->null;
+    MemoryContext previous = MemoryContextSwitchTo(state->rows);
     HeapTuple tuple = heap_form_tuple(columns, state->values, state->nulls);
+    MemoryContextSwitchTo(previous);
     tuple->t_tableOid = RelationGetRelid(rel);
     TupleTableSlot *slot = state->new_slot;
     ExecStoreHeapTuple(tuple, slot, false);
@@ -115,10 +133,9 @@ void HeapWriter::write_one(State *state, Item *item, bool watch) {
             return;
         }
         bool null = false;
-        Datum value = slot_getattr(slot, item->column, &null);
-        int which = item->column == state->columns[0] ? 0 : 1;
-        if (null != item->null || (!null && !DatumGetBool(FunctionCall2Coll(
-                                                &state->equal[which], state->collations[which], value, item->value)))) {
+        Datum value = slot_getattr(slot, state->column, &null);
+        if (null != item->null ||
+            (!null && !DatumGetBool(FunctionCall2Coll(&state->equal, state->collation, value, item->value)))) {
             item->result = Written::overridden;
             return;
         }
@@ -132,7 +149,7 @@ void HeapWriter::write_one(State *state, Item *item, bool watch) {
         slot_getallattrs(slot);
         for (int i = 0; i < columns->natts; i++) {
             Form_pg_attribute attribute = TupleDescAttr(columns, i);
-            if (attribute->attisdropped || attribute->attgenerated || i + 1 == item->column) continue;
+            if (attribute->attisdropped || attribute->attgenerated || i + 1 == state->column) continue;
             if (slot->tts_isnull[i] != state->nulls[i] ||
                 (!state->nulls[i] &&
                  !datum_image_eq(slot->tts_values[i], state->values[i], attribute->attbyval, attribute->attlen)))
@@ -142,15 +159,10 @@ void HeapWriter::write_one(State *state, Item *item, bool watch) {
 
     LockTupleMode mode;
     bool update_indexes = false;
+    // A row that we have locked counts as being modified, unless we would wait.
     TM_Result updated = table_tuple_update(rel, &tid, slot, estate->es_output_cid, estate->es_snapshot, InvalidSnapshot,
-                                           false, &failure, &mode, &update_indexes);
-    if (updated == TM_SelfModified && failure.cmax != estate->es_output_cid)
-        ereport(
-            ERROR,
-            (errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-             errmsg("tuple to be updated was already modified by an operation triggered by the current command"),
-             errhint(
-                 "Consider using an AFTER trigger instead of a BEFORE trigger to propagate changes to other rows.")));
+                                           state->before_row, &failure, &mode, &update_indexes);
+    if (updated == TM_SelfModified) refuse_self_modified(estate, failure);
     if (updated != TM_Ok) return;
     List *recheck = NIL;
     if (update_indexes && state->result->ri_NumIndices > 0)
@@ -172,7 +184,8 @@ void HeapWriter::write(Item *items, std::size_t count) {
             state->begun = true;
             ExecBSUpdateTriggers(state->estate, state->root_result);
         }
-        MemoryContext previous = MemoryContextSwitchTo(state->rows);
+        // the executor's functions keep some of what they set up for the first row
+        MemoryContext previous = MemoryContextSwitchTo(state->estate->es_query_cxt);
         for (std::size_t i = 0; i < count; i++) {
             write_one(state, &items[i], watch);
             ResetPerTupleExprContext(state->estate);

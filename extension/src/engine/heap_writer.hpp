@@ -17,8 +17,9 @@ enum class Written : std::uint8_t {
 
 class HeapWriter {
 public:
-    // Opens `leaf` (the target or a leaf partition) under ROW EXCLUSIVE. `column`: as numbered in the leaf.
-    HeapWriter(const StepTarget &target, Oid leaf);
+    // Opens `leaf` (the target or a leaf partition) under ROW EXCLUSIVE, to write `column` of the target: a writer is
+    // one UPDATE statement. 42501: the current user lacks the right to UPDATE.
+    HeapWriter(const StepTarget &target, Oid leaf, AttrNumber column);
     // Fires the statement's triggers; nothing may be written afterwards. Without it (an error) the transaction's end
     // cleans up.
     void finish();
@@ -33,7 +34,6 @@ public:
 
     struct Item {
         HeapTupleData tuple; // the old version; its page is pinned
-        AttrNumber column;   // in the leaf
         Datum value;
         bool null;
         Written result;
@@ -52,9 +52,9 @@ private:
         MemoryContext rows; // reset after each page
         Datum *values;
         bool *nulls;
-        FmgrInfo equal[2]; // of the tenant key, of the soft-delete column
-        AttrNumber columns[2];
-        Oid collations[2];
+        AttrNumber column; // that is written, in the leaf
+        FmgrInfo equal;    // of its type
+        Oid collation;
         bool begun, before_row;
         bool *changed; // flags by attribute
     };

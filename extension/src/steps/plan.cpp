@@ -1,5 +1,6 @@
 #include "core/spec.hpp"
 
+#include "engine/write_path.hpp"
 #include "steps/checks.hpp"
 
 namespace tenantmig {
@@ -87,6 +88,7 @@ std::vector<PlanRow> plan_migration(const MigrationRecord &record) {
         std::int64_t writes = 0;
         for (const OutcomeCount &count : forecast.counts)
             if (count.outcome == "assigned" || count.source == "soft_delete") writes += count.rows;
+        std::string path = write_path(step.target);
         bool first = true;
         for (const OutcomeCount &count : forecast.counts) {
             PlanRow row;
@@ -95,7 +97,7 @@ std::vector<PlanRow> plan_migration(const MigrationRecord &record) {
             row.count = count;
             if (count.outcome == "assigned" || count.source == "soft_delete") {
                 double rows = static_cast<double>(count.rows), share = rows / static_cast<double>(writes);
-                row.path = "sql";
+                row.path = path;
                 row.locks = locks;
                 double evidence = first ? static_cast<double>(forecast.evidence_rows) * seconds_per_evidence_row : 0;
                 row.seconds = rows * (seconds_per_row + storage.indexes * seconds_per_index) + evidence;
