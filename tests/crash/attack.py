@@ -262,10 +262,10 @@ class Attack:
                 self.begin() if number == 0 else self.go_on()
                 victim = self.strike(phase, point)
                 self.recover(victim)
+                if victim == "client":
+                    self.settle()  # its session goes on without it
                 if self.finished() or victim == "none":
                     break
-                if victim == "client":
-                    self.settle()
             self.finish()
             self.end_load()
             if self.plan.load == "late":  # who came without a key behind the run's back
