@@ -27,10 +27,13 @@ bool lock_active_for_transaction(std::int64_t migration) {
 bool is_active(std::int64_t migration) {
     LOCKTAG tag = tag_of(migration);
     return pg_call([&tag] {
-        int count = 0;
-        VirtualTransactionId *holders = GetLockConflicts(&tag, ExclusiveLock, &count);
-        (void)holders;
-        return count > 0;
+    // not GetLockConflicts: that leaves out whoever is between two transactions
+#if PG_VERSION_NUM >= 170000
+        bool ours = LockHeldByMe(&tag, ExclusiveLock, false);
+#else
+        bool ours = LockHeldByMe(&tag, ExclusiveLock);
+#endif
+        return LockWaiterCount(&tag) > (ours ? 1 : 0); // holders are counted as well
     });
 }
 
