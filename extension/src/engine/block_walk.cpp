@@ -1,3 +1,5 @@
+#include <numeric>
+
 #include "engine/block_walk.hpp"
 #include "engine/row_writer.hpp"
 
@@ -15,10 +17,10 @@ struct PageRows {
 };
 
 // Visible rows of the page whose key is (not) NULL. The page stays pinned, so that its tuples stay where they are.
-void read_page(Relation rel, BlockNumber block, BlockNumber end, AttrNumber column, bool want_null, bool prune,
+void read_page(Relation rel, BlockNumber block, BlockNumber ahead, AttrNumber column, bool want_null, bool prune,
                PageRows *rows) {
     CHECK_FOR_INTERRUPTS();
-    if (block + read_ahead < end) PrefetchBuffer(rel, MAIN_FORKNUM, block + read_ahead);
+    if (BlockNumberIsValid(ahead)) PrefetchBuffer(rel, MAIN_FORKNUM, ahead);
     rows->buffer = ReadBuffer(rel, block);
     rows->count = 0;
     if (prune) heap_page_prune_opt(rel, rows->buffer);
@@ -42,6 +44,28 @@ void read_page(Relation rel, BlockNumber block, BlockNumber end, AttrNumber colu
     rows->room = static_cast<std::int64_t>(PageGetHeapFreeSpace(page));
     LockBuffer(rows->buffer, BUFFER_LOCK_UNLOCK);
 }
+
+// The order in which the blocks of a range are visited. Passes in which rows leave their pages jump about: rows that
+// leave neighbouring pages would land together on one new page, and an index page that takes their entries would look
+// there first for something to delete, find that all of it lives, and split. Scattered, the pages that were left are
+// the most promising ones (heapam's bottomup_sort_and_shrink), and their dead entries make the room.
+class BlockOrder {
+public:
+    BlockOrder(BlockNumber from, BlockNumber end, bool scattered) : from_(from), count_(end > from ? end - from : 0) {
+        if (!scattered || count_ < 8) return;
+        step_ = static_cast<BlockNumber>(static_cast<double>(count_) * 0.618);
+        while (std::gcd(step_, count_) != 1)
+            step_++;
+    }
+    BlockNumber count() const { return count_; }
+    BlockNumber operator[](BlockNumber i) const {
+        if (i >= count_) return InvalidBlockNumber;
+        return from_ + static_cast<BlockNumber>(static_cast<std::uint64_t>(i) * step_ % count_);
+    }
+
+private:
+    BlockNumber from_, count_, step_ = 1;
+};
 
 HeapTupleData tuple_at(Relation rel, const PageRows &rows, BlockNumber block, int number) {
     Page page = BufferGetPage(rows.buffer);
@@ -131,21 +155,23 @@ void BlockWalk::write_column(Oid leaf, const BlockRange &range, int pass, int pa
         heap_deform_tuple(&tuple, columns, values.data(), nulls.get());
         return LeafRow{values.data(), nulls.get(), tuple.t_self, HeapTupleHeaderGetRawXmin(tuple.t_data)};
     };
-    for (BlockNumber block = range.from; block < end; block++) {
+    BlockOrder order(range.from, end, passes > 1 && pass < 2);
+    for (BlockNumber i = 0; i < order.count(); i++) {
+        BlockNumber block = order[i], ahead = order[i + read_ahead];
         PageRows *page = rows.get();
-        pg_call([rel, block, end, key, want_null, passes, page] {
-            read_page(rel, block, end, key, want_null, passes > 1, page);
+        pg_call([rel, block, ahead, key, want_null, passes, page] {
+            read_page(rel, block, ahead, key, want_null, passes > 1, page);
         });
         int wanted = 0;
-        for (int i = 0; i < page->count; i++) {
-            HeapTupleData tuple = tuple_at(rel, *page, block, i);
+        for (int n = 0; n < page->count; n++) {
+            HeapTupleData tuple = tuple_at(rel, *page, block, n);
             RowWrite &write = writes[static_cast<std::size_t>(wanted)];
             if (!policy.decide(row_at(tuple), pass == 0 && first_statement, &write)) continue;
             if (write.column != column) {
                 if (first_statement) others_.insert(write.column);
                 continue;
             }
-            numbers[static_cast<std::size_t>(wanted++)] = i;
+            numbers[static_cast<std::size_t>(wanted++)] = n;
         }
         std::size_t count = 0;
         if (wanted > 0) {
@@ -155,9 +181,9 @@ void BlockWalk::write_column(Oid leaf, const BlockRange &range, int pass, int pa
             Share share =
                 share_of_pass(pass, passes, wanted, old_length,
                               static_cast<double>(MAXALIGN(sample.t_len + static_cast<std::uint32_t>(growth))));
-            for (int i = 0; i < wanted; i++) {
+            for (int n = 0; n < wanted; n++) {
                 HeapWriter::Item &item = items[count];
-                item.tuple = tuple_at(rel, *page, block, numbers[static_cast<std::size_t>(i)]);
+                item.tuple = tuple_at(rel, *page, block, numbers[static_cast<std::size_t>(n)]);
                 std::int64_t length =
                     static_cast<std::int64_t>(MAXALIGN(item.tuple.t_len + static_cast<std::uint32_t>(growth)));
                 if (share.quota >= 0) {
@@ -166,24 +192,24 @@ void BlockWalk::write_column(Oid leaf, const BlockRange &range, int pass, int pa
                     break;
                 }
                 page->room -= length + static_cast<std::int64_t>(sizeof(ItemIdData));
-                const RowWrite &write = writes[static_cast<std::size_t>(i)];
+                const RowWrite &write = writes[static_cast<std::size_t>(n)];
                 item.value = write.value;
                 item.null = write.null;
-                chosen[count++] = i;
+                chosen[count++] = n;
             }
             batch->remaining += wanted - static_cast<std::int64_t>(count);
         }
         if (count > 0) {
             writer.write(items.data(), count);
-            for (std::size_t i = 0; i < count; i++) {
-                const RowWrite &write = writes[static_cast<std::size_t>(chosen[i])];
-                switch (items[i].result) {
+            for (std::size_t n = 0; n < count; n++) {
+                const RowWrite &write = writes[static_cast<std::size_t>(chosen[n])];
+                switch (items[n].result) {
                 case Written::yes_hot:
                     batch->hot++;
                     [[fallthrough]];
                 case Written::yes:
                     batch->written++;
-                    policy.written(row_at(items[i].tuple), write);
+                    policy.written(row_at(items[n].tuple), write);
                     break;
                 case Written::left:
                     batch->left++;
