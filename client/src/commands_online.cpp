@@ -228,11 +228,27 @@ std::optional<Progress> unfinished(Connection &connection, const std::string &mi
     return read_progress(connection, latest.rows[0][0].value_or(""));
 }
 
+// A run that was started this moment hears nothing until its first worker is there.
+void ask_once_begun(Connection &connection, const std::string &migration, const std::string &run,
+                    const std::string &sql, const interrupt::Deferred &deferred) {
+    constexpr int attempts = 20, rest = 100; // milliseconds
+    for (int attempt = 1;; ++attempt) {
+        try {
+            connection.query(sql, {migration});
+            return;
+        } catch (const ClientError &error) {
+            if (error.text().state != "55000" || attempt == attempts || !read_progress(connection, run).is_active())
+                throw;
+        }
+        deferred.sleep(rest);
+    }
+}
+
 // pause and cancel: asks, and waits until it has happened.
 Progress ask(const GlobalOptions &global, Connection &connection, const WaitOptions &options, const char *function) {
     const std::string run = latest_run(connection, options.migration);
     const interrupt::Deferred deferred;
-    connection.query(fmt::format("SELECT tenantmig.{}($1)", function), {options.migration});
+    ask_once_begun(connection, options.migration, run, fmt::format("SELECT tenantmig.{}($1)", function), deferred);
     Progress progress;
     if (options.no_wait) {
         progress = read_progress(connection, run);

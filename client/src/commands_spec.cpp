@@ -134,7 +134,7 @@ ExitStatus preflight(const GlobalOptions &global, const Target &target) {
 
 ExitStatus run(const GlobalOptions &global, const RunOptions &options) {
     Opened opened = open(global, options.target);
-    if (options.detach || options.foreground || options.workers || options.budget)
+    if (!options.dry_run && !options.single_transaction)
         return run_online(global, options, opened.connection, opened.migration);
     std::string sql = "SELECT * FROM tenantmig.backfill(migration => $1, dry_run => $2::pg_catalog.bool";
     std::vector<Cell> parameters{opened.migration, options.dry_run ? "true" : "false"};

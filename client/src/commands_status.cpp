@@ -1,29 +1,106 @@
-// status: the runs and the open reviews.
+// status: how the runs stand.
 #include "commands.hpp"
+#include "progress.hpp"
+#include <fmt/format.h>
 
 namespace tenantmig::client {
 
-ExitStatus status(const GlobalOptions &global, const std::string &migration) {
-    Connection connection = connect_checked(global);
-    std::string sql =
-        "SELECT m.migration, r.id AS run_id, r.state, r.mode, pg_catalog.date_trunc('second', r.started_at) AS "
-        "started_at, pg_catalog.date_trunc('second', r.finished_at) AS finished_at, r.row_total, r.row_done, "
-        "r.assigned, r.conflicts, r.orphans, r.unknown, m.open_reviews, r.started_by, r.error "
-        "FROM tenantmig.migrations m "
-        "LEFT JOIN tenantmig.runs r ON r.migration OPERATOR(pg_catalog.=) m.migration";
-    std::vector<Cell> parameters;
-    if (!migration.empty()) {
-        sql += " WHERE m.migration OPERATOR(pg_catalog.=) $1";
-        parameters.emplace_back(migration);
-    }
-    const Result runs = connection.query(sql + " ORDER BY m.migration, r.id", parameters);
-    if (runs.rows.empty() && !migration.empty()) no_such_migration(migration);
-    print_result(runs, global.format);
-    flush_output();
+namespace {
+
+ExitStatus by_open_reviews(const Result &runs) {
     const std::size_t open = runs.column("open_reviews");
     for (const auto &row : runs.rows)
         if (row[open].value_or("0") != "0") return ExitStatus::open_reviews;
     return ExitStatus::done;
+}
+
+Result latest_runs(Connection &connection) {
+    return connection.query(
+        "SELECT m.migration, r.id AS run_id, r.state, p.phase, coalesce(p.rows_done, r.row_done) AS rows_done, "
+        "coalesce(p.rows_total, r.row_total) AS rows_total, coalesce(pg_catalog.round("
+        "p.percent::pg_catalog.numeric, 1), pg_catalog.round(100.0 * r.row_done / nullif(r.row_total, 0), 1)) AS "
+        "percent, "
+        "pg_catalog.round(p.rate::pg_catalog.numeric) AS rate, pg_catalog.date_trunc('second', p.eta) AS eta, "
+        "p.throttle, p.workers, m.open_reviews, pg_catalog.date_trunc('second', r.started_at) AS started_at, "
+        "pg_catalog.date_trunc('second', r.finished_at) AS finished_at, r.error "
+        "FROM tenantmig.migrations m "
+        "LEFT JOIN LATERAL (SELECT * FROM tenantmig.runs l WHERE l.migration OPERATOR(pg_catalog.=) m.migration "
+        "                   ORDER BY l.id DESC LIMIT 1) r ON true "
+        "LEFT JOIN tenantmig.stat_progress p ON p.run_id OPERATOR(pg_catalog.=) r.id ORDER BY m.migration");
+}
+
+Result all_runs(Connection &connection, const std::string &migration) {
+    return connection.query(
+        "SELECT m.migration, r.id AS run_id, r.state, r.mode, r.workers, pg_catalog.date_trunc('second', r.started_at) "
+        "AS started_at, pg_catalog.date_trunc('second', r.finished_at) AS finished_at, r.row_total, r.row_done, "
+        "r.assigned, r.conflicts, r.orphans, r.unknown, m.open_reviews, r.started_by, r.error "
+        "FROM tenantmig.migrations m LEFT JOIN tenantmig.runs r ON r.migration OPERATOR(pg_catalog.=) m.migration "
+        "WHERE m.migration OPERATOR(pg_catalog.=) $1 ORDER BY r.id",
+        {migration});
+}
+
+// Of the migration's latest run.
+struct Details {
+    Result progress, workers, errors;
+};
+
+Details details(Connection &connection, const std::string &run) {
+    const auto of_run = [&](const std::string &sql) { return connection.query(sql, {run}); };
+    const std::string condition = "WHERE run_id OPERATOR(pg_catalog.=) $1::pg_catalog.int8 ";
+    return {of_run("SELECT * FROM tenantmig.stat_progress " + condition),
+            of_run("SELECT worker, pid, state, phase, relation, rows_done, rows_written, hot_rows, batch_rows, "
+                   "throttle, error, pg_catalog.date_trunc('second', started_at) AS started_at, "
+                   "pg_catalog.date_trunc('second', updated_at) AS updated_at FROM tenantmig.stat_workers " +
+                   condition + "ORDER BY worker"),
+            of_run("SELECT batch, step, relation, worker, phase, from_block, to_block, "
+                   "pg_catalog.date_trunc('second', finished_at) AS finished_at, error FROM tenantmig.batches " +
+                   condition + "AND error IS NOT NULL ORDER BY batch DESC LIMIT 10")};
+}
+
+void add_section(std::string &out, const char *key, const Result &result) {
+    std::string rows = as_json(result);
+    rows.pop_back();
+    out += fmt::format("{}\"{}\": {}", out.empty() ? "{" : ",\n", key, rows);
+}
+
+} // namespace
+
+ExitStatus status(const GlobalOptions &global, const std::string &migration) {
+    Connection connection = connect_checked(global);
+    if (migration.empty()) {
+        const Result runs = latest_runs(connection);
+        print_result(runs, global.format);
+        flush_output();
+        return by_open_reviews(runs);
+    }
+    const Result runs = all_runs(connection, migration);
+    if (runs.rows.empty()) no_such_migration(migration);
+    const std::string run = runs.rows.back().at(runs.column("run_id")).value_or("");
+    Details of_run;
+    if (!run.empty() && global.format != Format::csv) of_run = details(connection, run);
+    if (global.format == Format::json) {
+        std::string out;
+        add_section(out, "runs", runs);
+        add_section(out, "progress", of_run.progress);
+        add_section(out, "workers", of_run.workers);
+        add_section(out, "failed_batches", of_run.errors);
+        print_text(out + "}\n");
+    } else {
+        print_result(runs, global.format);
+    }
+    if (global.format == Format::table) {
+        if (!of_run.progress.rows.empty()) {
+            const Progress progress = read_progress(connection, run);
+            print_text(fmt::format("\nrun {}, {}: {}{}\n", run, progress.state, progress_text(progress),
+                                   progress.throttle.empty() ? "" : "  throttled: " + progress.throttle));
+        }
+        if (!of_run.workers.rows.empty())
+            print_text(fmt::format("\nworkers of run {}\n", run) + as_table(of_run.workers));
+        if (!of_run.errors.rows.empty())
+            print_text(fmt::format("\nlast batches of run {} that failed\n", run) + as_table(of_run.errors));
+    }
+    flush_output();
+    return by_open_reviews(runs);
 }
 
 } // namespace tenantmig::client

@@ -131,9 +131,10 @@ void add_spec_commands(CLI::App &app, CommandLine &line) {
                                       [&line] { return preflight(line.global, line.target); });
     add_target(preflight_app, line.target);
 
-    CLI::App *run_app = command(
-        app, line, "run", "Fill the tenant keys; exit status 5 if reviews are open afterwards, 6 if it was paused",
-        [&line] { return run(line.global, line.run); });
+    CLI::App *run_app = command(app, line, "run",
+                                "Fill the tenant keys in background workers; exit status 5 if reviews are open "
+                                "afterwards, 6 if it was paused",
+                                [&line] { return run(line.global, line.run); });
     RunOptions &options = line.run;
     add_target(run_app, options.target);
     CLI::Option *dry = run_app->add_flag("--dry-run", options.dry_run, "Evaluate everything, write a sample, undo it");
@@ -216,9 +217,10 @@ void add_run_commands(CLI::App &app, CommandLine &line) {
         ->check(CLI::IsMember({"markdown", "json"}).description(""))
         ->type_name("FORMAT");
 
-    CLI::App *status_app = command(app, line, "status", "Runs and open reviews; exit status 5 if reviews are open",
-                                   [&line] { return status(line.global, line.name); });
-    add_word(status_app, "migration", line.name, "MIGRATION", "Only this one", false);
+    CLI::App *status_app =
+        command(app, line, "status", "How the latest run of each migration stands; exit status 5 if reviews are open",
+                [&line] { return status(line.global, line.name); });
+    add_word(status_app, "migration", line.name, "MIGRATION", "All its runs, with workers and failed batches", false);
     status_app->add_flag("--json", line.json, "The same as --format json");
 }
 

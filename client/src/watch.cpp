@@ -33,8 +33,10 @@ public:
                 interrupt::take();
                 if (watched_.asked_to_pause || options_.on_signal == WatchOptions::OnSignal::leave)
                     return ended(Watched::How::left);
-                ask_to_pause();
+                messages::show_remark(fmt::format("pausing run {}; Ctrl-C again leaves at once", run_));
+                watched_.asked_to_pause = to_be_paused_ = true;
             }
+            if (to_be_paused_) ask_to_pause();
             if (poll() && settled()) return ended(Watched::How::settled);
             if (options_.timeout && seconds_since(started_) >= *options_.timeout) return ended(Watched::How::timed_out);
             if (options_.show && watched_.progress.is_active()) line_.show(watched_.progress);
@@ -104,16 +106,17 @@ private:
     }
 
     void ask_to_pause() {
-        messages::show_remark(fmt::format("pausing run {}; Ctrl-C again leaves at once", run_));
-        watched_.asked_to_pause = true;
         try {
             connection_.query("SELECT tenantmig.pause(r.migration) FROM tenantmig.runs r "
                               "WHERE r.id OPERATOR(pg_catalog.=) $1::pg_catalog.int8",
                               {run_});
+            to_be_paused_ = false;
         } catch (const ClientError &error) {
-            // 55000: it has just ended; and what is wrong with the connection, the next poll finds out
-            if (error.status() == ExitStatus::failure && error.text().state != "55000")
-                messages::show_error(error.text());
+            // 55000: it has just ended, or has not begun yet and is asked again; and what is wrong with the connection,
+            // the next poll finds out
+            if (error.status() != ExitStatus::failure || error.text().state == "55000") return;
+            to_be_paused_ = false;
+            messages::show_error(error.text());
         }
     }
 
@@ -125,7 +128,7 @@ private:
     const interrupt::Deferred deferred_;
     const steady_clock::time_point started_ = steady_clock::now();
     std::optional<steady_clock::time_point> interrupted_since_;
-    bool seen_active_ = false;
+    bool seen_active_ = false, to_be_paused_ = false;
     LiveLine line_;
     Watched watched_;
 };

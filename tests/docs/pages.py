@@ -9,7 +9,8 @@ import tempfile
 
 TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z|[+-]\d\d(:?\d\d)?)?")
 HASH = re.compile(r"\b[0-9a-f]{64}\b")
-DURATION = re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b|(?<=rows per second)( +\| )\d+")
+# and the entries of a log, which are as many as workers and page passes made
+DURATION = re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b|(?<=rows per second)( +\| )\d+|(?<=run \d: )\d+(?= entries)")
 MARK = "--- end of block ---"
 SECONDS = 120
 

@@ -76,9 +76,11 @@ my $again = client_ok('run again', ['run', $name, '--quiet'], 5, undef, qr/\A\z/
 
 # --- status, report, verify ---------------------------------------------------------------------------------------------------------
 my $status = rows(client_ok('status', ['status', $name, '--format', 'json'], 5));
-is($status->[0]{state}, 'completed', 'status: state');
-is($status->[0]{open_reviews}, 4, 'status: open reviews');
-my $first_run = $status->[0]{run_id};
+is($status->{runs}[0]{state}, 'completed', 'status: state');
+is($status->{runs}[0]{open_reviews}, 4, 'status: open reviews');
+my $first_run = $status->{runs}[0]{run_id};
+my $latest = rows(client_ok('status of all', ['status', '--json'], 5))->[0];
+is_deeply([map { $latest->{$_} } qw(migration state rows_total open_reviews)], [$name, 'completed', 4, 4], 'status of all: the latest run');
 client_fails('status of nothing', ['status', 'nope'], 1, qr/^error: migration "nope" does not exist\n(?:.*\n)*SQLSTATE: 42704$/m);
 client_ok('report', ['report', $first_run], 0, qr/^# /m);
 client_ok('report of the latest run', ['report', "latest:$name"], 0, qr/^# /m);
@@ -98,14 +100,16 @@ client_ok('rollback with a row that somebody wrote later', ['rollback', $first_r
 client_fails('rollback again', ['rollback', $first_run], 1, qr/^SQLSTATE: 55000$/m);
 is(run_sql($node, $nulls), '30', 'rollback: all rows but the one');
 run_sql($node, "UPDATE customers SET company_id = NULL WHERE id = $somebody");
-client_ok('run after rollback', ['run', $name], 5);
+client_ok('run after rollback', ['run', $name, '--single-transaction'], 5, qr/^ relation +\| outcome/m, qr/ completed: 27 of /);
 client_ok('rollback', ['rollback', "latest:$name", '--format', 'json'], 0, qr/"outcome": "restored"/);
 is(run_sql($node, $nulls), '31', 'rollback: everything');
 client_ok('status after rollback: no reviews open', ['status', $name], 0, qr/ rolled_back /);
 
 # --- errors of the server ------------------------------------------------------------------------------------------------------------------
 my $fails = spec_file('fails.yaml', "migration: fails\ntenants: {table: companies}\nsteps:\n  - backfill: {table: customers, column: company_id, on_conflict: fail, sources: [{via: appointments.customer_id}, {via: phone_numbers.customer_id}]}\n");
-client_fails('on_conflict: fail', ['run', $fails], 1, qr/\Aerror: .+\n(DETAIL: .+\n)(HINT: .+\n)?SQLSTATE: TM002\n\z/);
+client_fails('on_conflict: fail', ['run', $fails, '--single-transaction'], 1, qr/\Aerror: .+\n(DETAIL: .+\n)(HINT: .+\n)?SQLSTATE: TM002\n\z/);
+client_fails('on_conflict: fail, in the background', ['run', $fails], 1, qr/^error: run \d+ of "fails" failed: .+\n(?s:.*)^HINT: /m);
+client_ok('cancel of it', ['cancel', 'fails'], 0, qr/ cancelled \|/);
 
 # a finished migration: nothing is open
 my $settled = spec_file('settled.yaml', "migration: settled\ntenants: {table: companies}\nsteps:\n  - backfill: {table: customers, column: company_id, on_orphan: {assign: 1}, on_conflict: majority, sources: [{via: phone_numbers.customer_id}]}\n");

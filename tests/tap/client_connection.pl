@@ -76,7 +76,7 @@ client_fails('no extension', ['status', '-d', 'bare'], 1, qr/\Aerror: extension 
 client_fails('role without rights', ['status', '-U', "o'hara"], 1,
   qr/\Aerror: role "o'hara" may not use tenantmig\nDETAIL: It has no USAGE on schema tenantmig\.\nHINT: SELECT tenantmig\.grant_access\('o''hara', 'operator'\);.*\nSQLSTATE: 42501\n\z/);
 client_ok('a viewer may look', ['status', '-U', 'viewer'], 0);
-client_fails('a viewer may not run', ['run', 'x', '-U', 'viewer'], 1, qr/\Aerror: permission denied for function backfill\nHINT: .*grant_access.*\nSQLSTATE: 42501\n/);
+client_fails('a viewer may not run', ['run', 'x', '-U', 'viewer'], 1, qr/\Aerror: permission denied for function start\nHINT: .*grant_access.*\nSQLSTATE: 42501\n/);
 
 chomp(my $version = client('--version')->{out} =~ s/^tenantmig //r);
 run_sql($node, 'CREATE EXTENSION tenantmig', 'other');
@@ -116,7 +116,7 @@ sub blocked_run {
   my ($in, $out, $err, $blocker_in, $blocker_out) = ('', '', '', "BEGIN; LOCK TABLE customers IN ACCESS EXCLUSIVE MODE; SELECT 'locked';\n", '');
   my $blocker = IPC::Run::start(['psql', '-XAtq', '-d', 'work'], '<', \$blocker_in, '>', \$blocker_out);
   $blocker->pump until $blocker_out =~ /locked/;
-  my $client = IPC::Run::start(['tenantmig', 'run', "$scenario/spec.yaml"], '<', \$in, '>', \$out, '2>', \$err);
+  my $client = IPC::Run::start(['tenantmig', 'run', '--single-transaction', "$scenario/spec.yaml"], '<', \$in, '>', \$out, '2>', \$err);
   my $waits = "SELECT pid FROM pg_stat_activity WHERE application_name = 'tenantmig' AND wait_event_type = 'Lock'";
   my $pid = '';
   for (1 .. 200) {

@@ -25,7 +25,7 @@ BEGIN
 END $$;
 SQL
 
-my $call = client('run', 'm');
+my $call = client('run', 'm', '--single-transaction');
 is($call->{status}, 0, 'run');
 is($call->{err}, <<'TEXT', 'not a terminal: a line for each report');
 public.customers: 400000 of 1000000 rows, 40 %, 210000 rows/s, 3 s left
@@ -35,8 +35,8 @@ DETAIL: Found \x07.
 HINT: look at it
 public.customers: 900000 of 1000000 rows, 90 %, 210000 rows/s, 1 s left
 TEXT
-is(client('run', 'm', '--quiet')->{err}, '', 'quiet: neither progress nor warnings');
-client_fails('error', ['run', 'fails', '--quiet'], 1, qr/\Aerror: no \\x1B\[31mway\nDETAIL: first\nsecond\nHINT: none\nSQLSTATE: TM010\n\z/);
+is(client('run', 'm', '--single-transaction', '--quiet')->{err}, '', 'quiet: neither progress nor warnings');
+client_fails('error', ['run', 'fails', '--single-transaction', '--quiet'], 1, qr/\Aerror: no \\x1B\[31mway\nDETAIL: first\nsecond\nHINT: none\nSQLSTATE: TM010\n\z/);
 
 SKIP: {
   skip 'no program "script" that gives us a terminal', 8 if !-x '/usr/bin/script';
@@ -45,18 +45,18 @@ SKIP: {
     IPC::Run::run(['script', '-qec', $_[0], '/dev/null'], '<', \$in, '>', \$shown, '2>', '/dev/null');
     return $? >> 8;
   };
-  is($on_terminal->('tenantmig run m'), 0, 'terminal: status');
+  is($on_terminal->('tenantmig run --single-transaction m'), 0, 'terminal: status');
   like($shown, qr/\A\rpublic\.customers: 400000 [^\n]*\e\[K\rpublic\.customers: 800000 [^\n]*\e\[K\r?\nwarning: trigger/, 'terminal: one line that is written over');
   like($shown, qr/1 s left\e\[K\r?\n relation /, 'terminal: the result starts a line of its own');
   unlike($shown =~ s/\r[^\r\n]*\e\[K//gr, qr/[\e\a]/, 'terminal: no control characters of the data');
-  is($on_terminal->('tenantmig run fails'), 1, 'terminal, error: status');
+  is($on_terminal->('tenantmig run --single-transaction fails'), 1, 'terminal, error: status');
   like($shown, qr/1 s left\e\[K\r?\nerror: no \\x1B/, 'terminal, error: it starts a line of its own');
-  $on_terminal->('tenantmig run m --quiet --format csv');
+  $on_terminal->('tenantmig run --single-transaction m --quiet --format csv');
   unlike($shown, qr/[\e\a]/, 'terminal, CSV: no control characters of the data');
-  $on_terminal->('tenantmig run m --quiet --format json');
+  $on_terminal->('tenantmig run --single-transaction m --quiet --format json');
   unlike($shown, qr/[\e\a]/, 'terminal, JSON: no control characters of the data');
 }
-like(client('run', 'm', '--quiet', '--format', 'csv')->{out}, qr/,"\e\]0;owned\a"\r\n\z/, 'CSV in a file: the data as they are');
+like(client('run', 'm', '--single-transaction', '--quiet', '--format', 'csv')->{out}, qr/,"\e\]0;owned\a"\r\n\z/, 'CSV in a file: the data as they are');
 
 $node->stop('fast');
 done_testing();
