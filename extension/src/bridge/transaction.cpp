@@ -8,6 +8,19 @@ void set_for_transaction(const char *name, const char *value) {
     (void)set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
 }
 
+// DROP EXTENSION waits for the end of our transaction, and we for its end, instead of each for tables of the other.
+void hold_extension() {
+    bool gone = pg_call([] {
+        Oid extension = get_extension_oid("tenantmig", true);
+        if (!OidIsValid(extension)) return true;
+        LockDatabaseObject(ExtensionRelationId, extension, 0, AccessShareLock);
+        return get_extension_oid("tenantmig", true) != extension;
+    });
+    if (gone)
+        throw Error(sqlstate::undefined_object, "extension \"tenantmig\" does not exist any more",
+                    "It was dropped while this was at work.", "Run CREATE EXTENSION tenantmig.");
+}
+
 // Before the first snapshot, so that the level can still be chosen.
 void prepare(bool durable, int lock_timeout_ms) {
     std::string timeout = std::to_string(lock_timeout_ms);
@@ -98,6 +111,7 @@ void Transactions::run(bool durable, const std::function<void()> &work, int lock
     begin();
     try {
         prepare(durable, lock_timeout_ms);
+        hold_extension();
         execute(work);
         commit();
     } catch (...) {

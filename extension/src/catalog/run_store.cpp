@@ -10,6 +10,11 @@ std::int64_t insert_online_run(std::int64_t migration, const std::string &plan_h
     return rows.bigint(0, 1);
 }
 
+bool is_online(std::int64_t run) {
+    Rows rows = own_query("SELECT mode = 'online' FROM tenantmig.run_log WHERE id = $1", {bigint_value(run)});
+    return !rows.empty() && rows.boolean(0, 1);
+}
+
 std::optional<RunRecord> unfinished_run(std::int64_t migration) {
     Rows rows = own_query("SELECT id FROM tenantmig.run_log WHERE migration_id = $1 AND mode = 'online' "
                           "AND state IN ('planned', 'running', 'paused', 'failed') AND undo_started_at IS NULL "
@@ -33,7 +38,8 @@ void fail_planned_run(std::int64_t run, const std::string &error) {
 }
 
 void take_up_run(std::int64_t run, std::int32_t workers, const std::string &plan_hash) {
-    own_query("UPDATE tenantmig.run_log SET state = 'planned', error = NULL, finished_at = NULL, workers = $2, plan_hash = $3, "
+    own_query("UPDATE tenantmig.run_log SET state = 'planned', error = NULL, finished_at = NULL, workers = $2, "
+              "plan_hash = $3, "
               "taken_up_at = clock_timestamp() WHERE id = $1",
               {bigint_value(run), int_value(workers), text_value(plan_hash)});
 }

@@ -9,6 +9,7 @@ namespace tenantmig {
 std::int64_t insert_online_run(std::int64_t migration, const std::string &plan_hash, std::int32_t workers);
 // The migration's latest online run that is not finished: planned, running (perhaps interrupted), paused or failed.
 std::optional<RunRecord> unfinished_run(std::int64_t migration);
+bool is_online(std::int64_t run);
 // State, with the error that led to it (empty: none).
 void set_run_state(std::int64_t run, const char *state, const std::string &error);
 void fail_planned_run(std::int64_t run, const std::string &error); // that never came to run

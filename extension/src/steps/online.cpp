@@ -217,7 +217,9 @@ StateChange state_after(const std::exception_ptr &error) {
     try {
         std::rethrow_exception(error);
     } catch (const PgError &caught) {
-        if (caught.data()->sqlerrcode == ERRCODE_QUERY_CANCELED) return {"paused", text};
+        int code = caught.data()->sqlerrcode;
+        if (code == ERRCODE_QUERY_CANCELED || code == ERRCODE_UNDEFINED_TABLE || code == ERRCODE_UNDEFINED_COLUMN)
+            return {"paused", text};
     } catch (const Error &caught) {
         std::string_view state = caught.state();
         if (state == sqlstate::table_changed || state == sqlstate::rows_locked || state == sqlstate::plan_changed)

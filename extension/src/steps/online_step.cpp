@@ -20,12 +20,55 @@ namespace tenantmig {
 namespace {
 constexpr std::size_t suspects_at_once = 100000; // rows, bounds the memory of the closing check
 constexpr int write_lock_timeout = 300;          // milliseconds that a batch by key waits for rows of others
+constexpr int most_sweeps = 3;                   // while tenants go away under our hands
 constexpr int locked_rounds = 8;                 // with rests in between, before rows that stay locked pause the run
 
 enum SpoolKind : std::uint8_t { assign_row, delete_row, suspect_row };
 
 RowAction::Kind action_of(const SpooledRow &row) {
     return row.kind == delete_row ? RowAction::Kind::soft_delete : RowAction::Kind::assign;
+}
+
+// Takes ACCESS SHARE on all tables of the step until the transaction's end. TM009 if one has gone, or lost what is read
+// of it.
+void hold_tables(const ResolvedStep &step, const std::string &migration) {
+    auto hold = [&](const Table &table, const std::vector<AttrNumber> &columns) {
+        Oid oid = table.oid;
+        bool exists = pg_call([oid] {
+            Relation rel = try_relation_open(oid, AccessShareLock);
+            if (rel) relation_close(rel, NoLock);
+            return rel != nullptr;
+        });
+        std::string what = exists ? "" : fmt::format("table {} was dropped", table.label());
+        for (AttrNumber number : columns) {
+            if (!what.empty()) break;
+            bool there = pg_call([oid, number] { return get_atttype(oid, number) != InvalidOid; });
+            if (!there)
+                what =
+                    fmt::format("column {} of {} was dropped", tenantmig::quoted(table.at(number).name), table.label());
+        }
+        if (what.empty()) return;
+        throw Error(
+            sqlstate::table_changed, fmt::format("table {} was changed while the run was on", table.label()),
+            fmt::format("Since the run began, {}.", what),
+            fmt::format("Without it the run cannot go on: SELECT tenantmig.cancel({}); what was written can be undone.",
+                        core::sql_literal(migration)));
+    };
+    std::vector<AttrNumber> columns = step.target.key;
+    columns.push_back(step.target.column.number);
+    hold(step.target.table, columns);
+    hold(step.target.root, {step.target.root_key.number});
+    auto hold_hop = [&](const Hop &hop) {
+        std::vector<AttrNumber> read = hop.key;
+        read.insert(read.end(), hop.value.begin(), hop.value.end());
+        hold(hop.table, read);
+    };
+    for (const ResolvedSource &source : step.sources) {
+        for (const Hop &hop : source.hops)
+            hold_hop(hop);
+        for (const auto &[type, hop] : source.types)
+            hold_hop(hop);
+    }
 }
 
 core::DigestSeed random_seed() {
@@ -243,7 +286,10 @@ void StepLeader::count_rows() {
 Stop StepLeader::run() {
     worker_.transactions.run(false, [this] { path_ = write_path(step_.target); });
     worker_.tell("evidence", step_.label(), path_);
-    worker_.transactions.run(true, [this] { count_rows(); });
+    worker_.transactions.run(true, [this] {
+        hold_tables(step_, worker_.record.name);
+        count_rows();
+    });
     Stop stop = worker_.between_batches();
     if (stop != Stop::no) return stop;
     if (path_ == "direct") {
@@ -253,7 +299,14 @@ Stop StepLeader::run() {
         if (stop != Stop::no) return stop;
     }
     // Through SQL the last sweep is the whole work: it writes by key whatever has no tenant key.
-    return sweep_and_check();
+    for (int attempt = 1;; attempt++) {
+        try {
+            return sweep_and_check();
+        } catch (const PgError &error) {
+            // a tenant was deleted since the evidence was read: it is read again
+            if (error.data()->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION || attempt == most_sweeps) throw;
+        }
+    }
 }
 
 // ---- the walk
@@ -269,6 +322,7 @@ Stop StepLeader::walk_direct(const std::vector<Leaf> &leaves) {
     seed_ = random_seed();
     worker_.transactions.run(false, [&] {
         MemoryScope scope;
+        hold_tables(step_, worker_.record.name);
         SnapshotScope snapshot;
         EvidenceMemory memory(evidence_memory_limit());
         tenants_ = std::make_unique<TenantDictionary>(step_.tenant_class);
@@ -319,6 +373,7 @@ Stop StepLeader::sweep_and_check() {
     worker_.transactions.run(true, [&] {
         MemoryScope scope;
         TimestampTz started = GetCurrentTimestamp();
+        hold_tables(step_, worker_.record.name);
         SnapshotScope snapshot;
         EvidenceMemory memory(evidence_memory_limit());
         EvaluationOptions options;

@@ -193,6 +193,7 @@ Stop Walker::walk() {
         bool found = false, finished = false;
         TimestampTz started = GetCurrentTimestamp();
         std::string error;
+        bool tenant_gone = false; // since the evidence was read: the last sweep reads it again
         try {
             worker_.transactions.run(
                 false,
@@ -206,10 +207,12 @@ Stop Walker::walk() {
                 },
                 batch_lock_timeout);
         } catch (const PgError &caught) {
-            if (!found || !goes_away(caught)) throw;
+            tenant_gone = caught.data()->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION;
+            if (!found || !(goes_away(caught) || tenant_gone)) throw;
             error = caught.what();
         }
         if (!error.empty()) {
+            if (tenant_gone) chosen.failures = most_failures - 1;
             failed(chosen, error, started);
             continue;
         }
@@ -241,11 +244,10 @@ void BackfillWalker::begin(const BlockRange &range, const HeapWriter &writer) {
         step_.target.soft_delete ? writer.number_in_leaf(step_.target.soft_delete->number) : AttrNumber(0);
 }
 
-bool BackfillWalker::decide(const LeafRow &row, bool first, RowWrite *write) {
+bool BackfillWalker::decide(const LeafRow &row, bool, RowWrite *write) {
     core::Decision decision;
     candidates_.clear();
     if (!verdicts_->decide(row, &decision, &candidates_)) return false;
-    bool fresh = first && decision.outcome != core::Outcome::assigned;
     for (std::size_t i = 0; i < key_.size(); i++)
         key_values_[i] = row.values[key_[i] - 1];
     bool deleted = deleted_column_ != 0 && !row.nulls[deleted_column_ - 1];
@@ -258,10 +260,7 @@ bool BackfillWalker::decide(const LeafRow &row, bool first, RowWrite *write) {
         write->column = step_.target.soft_delete->number;
         break;
     case RowAction::Kind::queue:
-        if (fresh) {
-            recorder_.queue(decision.outcome, key_values_.data(), candidates_);
-        }
-        return false;
+        return false; // the closing check queues all rows that are left, once: rows may move between workers
     }
     write->value = action.value;
     write->null = false;

@@ -207,14 +207,14 @@ void wait_for_run(FunctionCallInfo call, const std::string &name, std::int64_t t
     });
     TimestampTz started = GetCurrentTimestamp(), told = started;
     std::int64_t nap = 10;
-    for (;;) {
+    for (int unheld = 0;;) {
         bool active = false;
         std::string state, error, line;
         std::int64_t run = 0;
         bool tell = GetCurrentTimestamp() - told >= 2 * USECS_PER_SEC;
         transactions->run(false, [&] {
             active = is_active(record.id);
-            Rows rows = own_query("SELECT id, state, error, started_at > now() - interval '10 seconds' FROM "
+            Rows rows = own_query("SELECT id, state, error, taken_up_at > now() - interval '10 seconds' FROM "
                                   "tenantmig.run_log WHERE migration_id = $1 ORDER BY id DESC LIMIT 1",
                                   {bigint_value(record.id)});
             if (rows.empty()) return;
@@ -232,7 +232,12 @@ void wait_for_run(FunctionCallInfo call, const std::string &name, std::int64_t t
                 line = progress_line(progress.text_or(0, 1, "?"), progress.bigint(0, 2), progress.bigint(0, 3),
                                      GetCurrentTimestamp() - started);
         });
+        // The state was read after the lock: the run may have ended, or begun, in between.
+        if (!active && state == "running" && ++unheld < 5) active = true;
         if (!active) {
+            if (state == "running")
+                notice(fmt::format("run {} is interrupted; SELECT tenantmig.resume({}) goes on", run,
+                                   core::sql_literal(name)));
             if (state == "failed")
                 throw Error(sqlstate::run_failed,
                             fmt::format("run {} of migration {} failed", run, core::excerpt(name)), error,
