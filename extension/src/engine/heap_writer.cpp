@@ -89,6 +89,8 @@ HeapWriter::HeapWriter(const StepTarget &target, Oid leaf, AttrNumber column) {
         TriggerDesc *triggers = state->result->ri_TrigDesc;
         state->before_row = triggers && triggers->trig_update_before_row;
         equality_of(state->leaf, state->column, &state->equal, &state->collation);
+        Oid type = TupleDescAttr(columns, state->column - 1)->atttypid;
+        state->domain = get_typtype(type) == TYPTYPE_DOMAIN ? type : InvalidOid;
         AfterTriggerBeginQuery();
         state->capture = MakeTransitionCaptureState(state->root_result->ri_TrigDesc, root, CMD_UPDATE);
     });
@@ -116,6 +118,8 @@ void HeapWriter::write_one(State *state, Item *item, bool watch) {
         if (locked == TM_SelfModified) refuse_self_modified(estate, failure);
         if (locked != TM_Ok) return;
     }
+    if (OidIsValid(state->domain))
+        domain_check(item->value, item->null, state->domain, &state->domain_state, estate->es_query_cxt);
     heap_deform_tuple(&item->tuple, columns, state->values, state->nulls);
     state->values[state->column - 1] = item->value;
     state->nulls[state->column - 1] = item->null;

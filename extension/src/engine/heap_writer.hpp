@@ -55,6 +55,8 @@ private:
         AttrNumber column; // that is written, in the leaf
         FmgrInfo equal;    // of its type
         Oid collation;
+        Oid domain; // its type, if that is one: values come as its base type
+        void *domain_state;
         bool begun, before_row;
         bool *changed; // flags by attribute
     };
