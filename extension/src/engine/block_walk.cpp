@@ -91,9 +91,9 @@ struct Share {
     int quota, extra;
 };
 Share share_of_pass(int pass, int passes, int rows, double old_length, double new_length) {
-    if (passes == 1 || pass >= passes - 1) return {rows, 0};
+    if (passes == 1 || pass >= passes - 1) return {MaxHeapTuplesPerPage, 0};
     double r = old_length / (new_length + sizeof(ItemIdData));
-    if (r >= 1) return {pass == 0 ? rows : -1, 0};
+    if (r >= 1) return {pass == 0 ? MaxHeapTuplesPerPage : -1, 0};
     double leaving = (1 - r) / (1 - std::pow(r, passes));
     if (pass == 0) return {static_cast<int>(std::ceil(rows * leaving / 2)), 0};
     if (pass == 1) return {-1, static_cast<int>(std::ceil(rows / (1 - leaving / 2) * leaving / 2))};
@@ -146,7 +146,6 @@ void BlockWalk::write_column(Oid leaf, const BlockRange &range, int pass, int pa
     auto nulls = std::make_unique<bool[]>(width);
     std::vector<RowWrite> writes(MaxHeapTuplesPerPage);
     std::vector<HeapWriter::Item> items(MaxHeapTuplesPerPage);
-    std::vector<int> numbers(MaxHeapTuplesPerPage), chosen(MaxHeapTuplesPerPage);
     auto rows = std::make_unique<PageRows>();
     bool want_null = pick_ == Pick::null_keys;
     BlockNumber end = std::min<BlockNumber>(range.to, pg_call([rel] { return RelationGetNumberOfBlocks(rel); }));
@@ -162,47 +161,47 @@ void BlockWalk::write_column(Oid leaf, const BlockRange &range, int pass, int pa
         pg_call([rel, block, ahead, key, want_null, passes, page] {
             read_page(rel, block, ahead, key, want_null, passes > 1, page);
         });
-        int wanted = 0;
+        // Rows are decided as long as the pass has room for them; the rest of the page is for a later one.
+        std::size_t count = 0;
+        int decided = 0;
+        std::int64_t growth = 0;
+        std::optional<Share> share;
         for (int n = 0; n < page->count; n++) {
-            HeapTupleData tuple = tuple_at(rel, *page, block, n);
-            RowWrite &write = writes[static_cast<std::size_t>(wanted)];
-            if (!policy.decide(row_at(tuple), pass == 0 && first_statement, &write)) continue;
+            HeapWriter::Item &item = items[count];
+            item.tuple = tuple_at(rel, *page, block, n);
+            auto length = static_cast<std::int64_t>(MAXALIGN(item.tuple.t_len + static_cast<std::uint32_t>(growth)));
+            if (share && (share->quota >= 0 ? static_cast<int>(count) >= share->quota
+                                            : page->room < length && share->extra <= 0)) {
+                batch->remaining += page->count - n;
+                break;
+            }
+            RowWrite &write = writes[count];
+            decided++;
+            if (!policy.decide(row_at(item.tuple), pass == 0 && first_statement, &write)) continue;
             if (write.column != column) {
                 if (first_statement) others_.insert(write.column);
                 continue;
             }
-            numbers[static_cast<std::size_t>(wanted++)] = n;
-        }
-        std::size_t count = 0;
-        if (wanted > 0) {
-            HeapTupleData sample = tuple_at(rel, *page, block, numbers[0]);
-            auto old_length = static_cast<double>(MAXALIGN(sample.t_len));
-            std::int64_t growth = growth_of(rel, writer.number_in_leaf(column), writes[0]);
-            Share share =
-                share_of_pass(pass, passes, wanted, old_length,
-                              static_cast<double>(MAXALIGN(sample.t_len + static_cast<std::uint32_t>(growth))));
-            for (int n = 0; n < wanted; n++) {
-                HeapWriter::Item &item = items[count];
-                item.tuple = tuple_at(rel, *page, block, numbers[static_cast<std::size_t>(n)]);
-                std::int64_t length =
-                    static_cast<std::int64_t>(MAXALIGN(item.tuple.t_len + static_cast<std::uint32_t>(growth)));
-                if (share.quota >= 0) {
-                    if (static_cast<int>(count) >= share.quota) break;
-                } else if (page->room < length && share.extra-- <= 0) {
-                    break;
-                }
-                page->room -= length + static_cast<std::int64_t>(sizeof(ItemIdData));
-                const RowWrite &write = writes[static_cast<std::size_t>(n)];
-                item.value = write.value;
-                item.null = write.null;
-                chosen[count++] = n;
+            if (!share) {
+                growth = growth_of(rel, writer.number_in_leaf(column), write);
+                length = static_cast<std::int64_t>(MAXALIGN(item.tuple.t_len + static_cast<std::uint32_t>(growth)));
+                // how many of the page's rows are to be written is known only when all are decided: as on the others
+                int expected = static_cast<int>(std::ceil((page->count - n) * writable_share_));
+                share = share_of_pass(pass, passes, expected, static_cast<double>(MAXALIGN(item.tuple.t_len)),
+                                      static_cast<double>(length));
             }
-            batch->remaining += wanted - static_cast<std::int64_t>(count);
+            if (share->quota < 0 && page->room < length) share->extra--;
+            page->room -= length + static_cast<std::int64_t>(sizeof(ItemIdData));
+            item.value = write.value;
+            item.null = write.null;
+            count++;
         }
+        if (decided > 0)
+            writable_share_ += 0.1 * (static_cast<double>(count) / static_cast<double>(decided) - writable_share_);
         if (count > 0) {
             writer.write(items.data(), count);
             for (std::size_t n = 0; n < count; n++) {
-                const RowWrite &write = writes[static_cast<std::size_t>(chosen[n])];
+                const RowWrite &write = writes[n];
                 switch (items[n].result) {
                 case Written::yes_hot:
                     batch->hot++;

@@ -62,6 +62,7 @@ private:
     const StepTarget &target_;
     Pick pick_;
     std::set<std::string> changed_;
+    double writable_share_ = 1;   // of the rows looked at: a running average
     std::set<AttrNumber> others_; // columns of the target that rows of the batch get beside the tenant key
 };
 

@@ -15,7 +15,7 @@ void describe_table_into(std::string &text, const Table &table) {
                             column.not_null ? " not null" : "", column.generated ? " generated" : "");
     Rows rows = own_query(
         "SELECT format('trigger %s %s', pg_get_triggerdef(oid), tgenabled) FROM pg_trigger WHERE tgrelid = $1 AND NOT "
-        "tgisinternal "
+        "tgisinternal AND tgfoid NOT IN (SELECT oid FROM pg_proc WHERE pronamespace = 'tenantmig'::regnamespace) "
         "UNION ALL SELECT format('constraint %I %s %s', conname, pg_get_constraintdef(oid), convalidated) FROM "
         "pg_constraint WHERE conrelid = $1 "
         "UNION ALL SELECT format('index %s %s', pg_get_indexdef(indexrelid), indisvalid) FROM pg_index WHERE indrelid "
