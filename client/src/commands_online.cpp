@@ -5,6 +5,7 @@
 #include "messages.hpp"
 #include "watch.hpp"
 #include <fmt/format.h>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 namespace tenantmig::client {
@@ -197,24 +198,50 @@ ExitStatus take_up(const GlobalOptions &global, Connection &connection, const Ru
     throw ClientError(error.status(), text);
 }
 
+// A call that commits as it goes: another connection is asked meanwhile how far it is. True if a signal ended it.
+bool call_with_progress(Connection &connection, const Call &call, const std::string &if_lost,
+                        const std::function<Progress(Connection &)> &read) {
+    const interrupt::Deferred deferred;
+    std::optional<Connection> second;
+    try {
+        second.emplace(connection.another());
+    } catch (const ClientError &) { // no connection is left: then what the call itself says is shown
+    }
+    messages::ignore_progress_notices(second.has_value());
+    bool by_signal = false;
+    LiveLine line;
+    PollPause pause;
+    try {
+        connection.send(call.sql + ")", call.parameters);
+        while (!connection.receive(pause.next())) {
+            if (!second) continue;
+            try {
+                const Progress progress = read(*second);
+                if (progress.is_active()) line.show(progress);
+            } catch (const ClientError &) { // what matters comes from the first: it says if the server is gone
+            }
+        }
+    } catch (const ClientError &error) {
+        messages::end_progress();
+        if (error.status() != ExitStatus::interrupted) goes_on_with(error, if_lost);
+        by_signal = true;
+    }
+    messages::end_progress();
+    by_signal = by_signal || interrupt::requested();
+    interrupt::take();
+    return by_signal;
+}
+
 ExitStatus run_in_foreground(const GlobalOptions &global, Connection &connection, const RunOptions &options,
                              const std::string &migration) {
     Call call{"CALL tenantmig.run($1", {migration}};
     call.add("budget", "interval", options.budget);
     call.add("plan_hash", "text", options.plan_hash);
     call.add("max_count_change", "numeric", options.max_count_change);
-    bool by_signal = false;
-    try {
-        connection.query(call.sql + ")", call.parameters);
-    } catch (const ClientError &error) {
-        if (error.status() != ExitStatus::interrupted)
-            goes_on_with(error, "tenantmig resume " + word(migration) + "  goes on with what had not committed");
-        by_signal = true;
-    }
-    by_signal = by_signal || interrupt::requested();
-    interrupt::take();
-    const Progress progress = read_progress(connection, latest_run(connection, migration));
-    return conclude(global, connection, progress, by_signal);
+    const auto read = [&](Connection &second) { return read_progress(second, latest_run(second, migration)); };
+    const bool by_signal = call_with_progress(
+        connection, call, "tenantmig resume " + word(migration) + "  goes on with what had not committed", read);
+    return conclude(global, connection, read(connection), by_signal);
 }
 
 // A run that waits to be taken up, if the latest is one.
@@ -345,32 +372,9 @@ ExitStatus undo(const GlobalOptions &global, const UndoOptions &options) {
     const std::string run = resolve_run(connection, options.run);
     Call call{"CALL tenantmig.undo($1::pg_catalog.int8", {run}};
     call.add("budget", "interval", options.budget);
-    bool by_signal = false;
-    {
-        const interrupt::Deferred deferred;
-        Connection second = connection.another();
-        messages::ignore_progress_notices(true);
-        LiveLine line;
-        PollPause pause;
-        try {
-            connection.send(call.sql + ")", call.parameters);
-            while (!connection.receive(pause.next())) {
-                try {
-                    const Progress progress = read_progress(second, run);
-                    if (progress.phase == "undo") line.show(progress);
-                } catch (const ClientError &) { // what matters comes from the first: it says if the server is gone
-                }
-            }
-        } catch (const ClientError &error) {
-            messages::end_progress();
-            if (error.status() != ExitStatus::interrupted)
-                goes_on_with(error, "tenantmig undo " + run + "  goes on with what had not committed");
-            by_signal = true;
-        }
-        messages::end_progress();
-        by_signal = by_signal || interrupt::requested();
-        interrupt::take();
-    }
+    const bool by_signal =
+        call_with_progress(connection, call, "tenantmig undo " + run + "  goes on with what had not committed",
+                           [&](Connection &second) { return read_progress(second, run); });
     const Progress progress = read_progress(connection, run);
     if (progress.state == "rolled_back") return rolled_back(global, connection, progress);
     return paused(progress, by_signal, "tenantmig undo " + run);

@@ -2,6 +2,7 @@
 #include "commands.hpp"
 #include "progress.hpp"
 #include <fmt/format.h>
+#include <initializer_list>
 
 namespace tenantmig::client {
 
@@ -63,16 +64,64 @@ void add_section(std::string &out, const char *key, const Result &result) {
     out += fmt::format("{}\"{}\": {}", out.empty() ? "{" : ",\n", key, rows);
 }
 
+// 2026-11-21 05:44:50+00 in the session's time zone, which its user knows
+Cell without_zone(Cell cell) {
+    constexpr std::size_t length = 19, space = 10;
+    if (cell && cell->size() > length && (*cell)[space] == ' ' && ((*cell)[length] == '+' || (*cell)[length] == '-'))
+        cell->resize(length);
+    return cell;
+}
+
+// Some of the columns: a table must fit into a terminal of 80 columns, JSON and CSV have all of them.
+Result some(const Result &all, std::initializer_list<const char *> names) {
+    Result result;
+    result.rows.resize(all.rows.size());
+    for (const char *name : names) {
+        const std::size_t from = all.column(name);
+        result.columns.push_back(all.columns[from]);
+        const bool is_time = all.columns[from].name == "started_at";
+        for (std::size_t row = 0; row < all.rows.size(); ++row)
+            result.rows[row].push_back(is_time ? without_zone(all.rows[row][from]) : all.rows[row][from]);
+    }
+    return result;
+}
+
+// What stands in no column of the table: how far it is, and what is wrong.
+std::string in_words(const Progress &progress, bool name) {
+    const bool shown = progress.state != "completed" || progress.is_undo();
+    std::string text;
+    if (shown)
+        text =
+            fmt::format("run {}{}, {}: {}{}\n", progress.run, name ? fmt::format(" of \"{}\"", progress.migration) : "",
+                        progress.state, progress_text(progress),
+                        progress.throttle.empty() ? "" : "  throttled: " + progress.throttle);
+    return progress.error.empty() ? text : text + progress.error + '\n';
+}
+
+ExitStatus status_of_all(Connection &connection, Format format) {
+    const Result runs = latest_runs(connection);
+    if (format != Format::table) {
+        print_result(runs, format);
+    } else {
+        std::string out = as_table(some(runs, {"migration", "run_id", "state", "percent", "eta", "open_reviews"}));
+        std::string words;
+        const std::size_t run = runs.column("run_id"), state = runs.column("state");
+        for (const auto &row : runs.rows) {
+            const std::string is = row[state].value_or("");
+            if (is == "running" || is == "failed" || is == "paused" || is == "interrupted")
+                words += in_words(read_progress(connection, *row[run]), true);
+        }
+        print_text(out + (words.empty() ? "" : "\n" + words));
+    }
+    flush_output();
+    return by_open_reviews(runs);
+}
+
 } // namespace
 
 ExitStatus status(const GlobalOptions &global, const std::string &migration) {
     Connection connection = connect_checked(global);
-    if (migration.empty()) {
-        const Result runs = latest_runs(connection);
-        print_result(runs, global.format);
-        flush_output();
-        return by_open_reviews(runs);
-    }
+    if (migration.empty()) return status_of_all(connection, global.format);
     const Result runs = all_runs(connection, migration);
     if (runs.rows.empty()) no_such_migration(migration);
     const std::string run = runs.rows.back().at(runs.column("run_id")).value_or("");
@@ -85,19 +134,20 @@ ExitStatus status(const GlobalOptions &global, const std::string &migration) {
         add_section(out, "workers", of_run.workers);
         add_section(out, "failed_batches", of_run.errors);
         print_text(out + "}\n");
-    } else {
+    } else if (global.format == Format::csv) {
         print_result(runs, global.format);
-    }
-    if (global.format == Format::table) {
-        if (!of_run.progress.rows.empty()) {
-            const Progress progress = read_progress(connection, run);
-            print_text(fmt::format("\nrun {}, {}: {}{}\n", run, progress.state, progress_text(progress),
-                                   progress.throttle.empty() ? "" : "  throttled: " + progress.throttle));
-        }
+    } else {
+        std::string out = as_table(some(runs, {"run_id", "state", "mode", "started_at", "row_total", "assigned"}));
+        if (!of_run.progress.rows.empty()) out += '\n' + in_words(read_progress(connection, run), false);
         if (!of_run.workers.rows.empty())
-            print_text(fmt::format("\nworkers of run {}\n", run) + as_table(of_run.workers));
+            out += fmt::format("\nworkers of run {}\n", run) +
+                   as_table(some(of_run.workers,
+                                 {"worker", "pid", "state", "phase", "rows_done", "hot_rows", "batch_rows", "error"}));
         if (!of_run.errors.rows.empty())
-            print_text(fmt::format("\nlast batches of run {} that failed\n", run) + as_table(of_run.errors));
+            out += fmt::format("\nlast batches of run {} that failed\n", run) +
+                   as_table(some(of_run.errors, {"batch", "worker", "phase", "from_block", "to_block", "error"}));
+        const std::string open = runs.rows.back().at(runs.column("open_reviews")).value_or("0");
+        print_text(out + fmt::format("\n{} {} open\n", open, open == "1" ? "review" : "reviews"));
     }
     flush_output();
     return by_open_reviews(runs);

@@ -150,10 +150,13 @@ chomp(my $number = $detached->{out});
 is($number, last_run(), 'detach: the number of the run');
 wait_for('detach: it goes on', sub { done() > 100 });
 client_fails('a second run', ['run', 'm'], 1, qr/^SQLSTATE: 55006$/m);
-client_ok('status', ['status'], 0, qr/^ m +\| +$number \| running +\| walk +\| +\d+ \| +2000 \| +\d+\.\d \|/m);
+my $overview = client_ok('status', ['status'], 0, qr/^ m +\| +$number \| running +\| +\d+\.\d \|.*\| +0\n\(1 row\)\n\nrun $number of "m", running: public\.customers  (?:\w+  )?\d+ %  .*\n\z/m);
+sub widest_table { return (sort { $b <=> $a } map { length } grep { /[|+]/ && !/%/ } split /\n/, $_[0])[0]; } # columns
+cmp_ok(widest_table($overview->{out}), '<=', 80, 'status: the table fits into 80 columns');
 my $rows = decode_json(client_ok('status --json', ['status', '--json'], 0)->{out});
 is_deeply([map { $rows->[0]{$_} } qw(migration run_id state rows_total workers)], ['m', $number, 'running', 2000, 1], 'status: fields');
-client_ok('status of a migration', ['status', 'm'], 0, qr/^run $number, running: public\.customers  (?:\w+  )?\d+ %  .*\n\nworkers of run $number\n worker \|.*\n.*\n +1 \|/m);
+my $one = client_ok('status of a migration', ['status', 'm'], 0, qr/\A run_id .*\n(?:.*\n)* +$number \| running +\| online \| \d{4}-\d\d-\d\d [\d:]{8} \|(?s:.*)\n\nrun $number, running: public\.customers  (?:\w+  )?\d+ %  .*\n\nworkers of run $number\n worker \|.*\n.*\n +1 \|(?s:.*)\n0 reviews open\n\z/);
+cmp_ok(widest_table($one->{out}), '<=', 80, 'status of a migration: its tables fit into 80 columns');
 my $all = decode_json(client_ok('status of a migration, JSON', ['status', 'm', '--json'], 0)->{out});
 is_deeply([sort keys %$all], [qw(failed_batches progress runs workers)], 'status: sections');
 is($all->{workers}[0]{worker}, 1, 'status: a worker');
