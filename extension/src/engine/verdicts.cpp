@@ -70,14 +70,24 @@ void VerdictSpool::close() {
 
 void VerdictSpool::open(std::uint32_t leaf, BlockNumber segment) {
     close();
-    if (!written_.insert({leaf, segment}).second)
-        throw Error(sqlstate::internal, "rows of a table came out of their physical order");
+    bool fresh = written_.insert({leaf, segment}).second;
     leaf_ = leaf;
     segment_ = segment;
     std::string name = file_name(walk_, leaf, segment);
     const char *text = name.c_str();
     FileSet *files = &run_->files.fs;
-    file_ = pg_call([files, text] { return BufFileCreateFileSet(files, text); });
+    // Rows mostly come in their physical order, but an index scan may bring them in its own: then files go on.
+    file_ = pg_call([files, text, fresh] {
+        MemoryContext context = MemoryContextSwitchTo(CurTransactionContext);
+        ResourceOwner owner = CurrentResourceOwner;
+        CurrentResourceOwner = CurTransactionResourceOwner;
+        BufFile *file = fresh ? BufFileCreateFileSet(files, text) : BufFileOpenFileSet(files, text, O_RDWR, false);
+        if (!fresh && BufFileSeek(file, 0, 0, SEEK_END) != 0)
+            ereport(ERROR, (errcode_for_file_access(), errmsg("could not seek in temporary file: %m")));
+        CurrentResourceOwner = owner;
+        MemoryContextSwitchTo(context);
+        return file;
+    });
 }
 
 void VerdictSpool::row(const EvaluatedRow &row) {
@@ -129,7 +139,6 @@ public:
         load(range.leaf, segment);
     }
 
-    // Rows come in the order of their blocks and line pointers, as they were spooled.
     bool decide(const LeafRow &row, core::Decision *decision, std::vector<core::Candidate> *candidates) override {
         BlockNumber block = ItemPointerGetBlockNumberNoCheck(&row.tid);
         OffsetNumber offset = ItemPointerGetOffsetNumberNoCheck(&row.tid);
@@ -182,6 +191,11 @@ private:
                 places_.push_back({record.block, record.offset, at});
                 at += sizeof record + record.candidates * sizeof(core::Candidate);
             }
+            auto before = [](const Place &a, const Place &b) {
+                return std::tie(a.block, a.offset) < std::tie(b.block, b.offset);
+            };
+            if (!std::is_sorted(places_.begin(), places_.end(), before))
+                std::sort(places_.begin(), places_.end(), before);
         }
         leaf_ = leaf;
         segment_ = segment;
