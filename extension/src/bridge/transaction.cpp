@@ -22,12 +22,12 @@ void hold_extension() {
 }
 
 // Before the first snapshot, so that the level can still be chosen.
-void prepare(bool durable, int lock_timeout_ms) {
+void prepare(bool durable, int lock_timeout_ms, bool writable) {
     std::string timeout = std::to_string(lock_timeout_ms);
     const char *text = timeout.c_str();
-    pg_call([durable, text] {
+    pg_call([durable, text, writable] {
         XactIsoLevel = XACT_READ_COMMITTED;
-        XactReadOnly = false;
+        if (writable) XactReadOnly = RecoveryInProgress();
         XactDeferrable = false;
         set_for_transaction("lock_timeout", text);
         if (!durable) set_for_transaction("synchronous_commit", "off");
@@ -110,7 +110,7 @@ void Transactions::run(bool durable, const std::function<void()> &work, int lock
     MemoryContext home = CurrentMemoryContext;
     begin();
     try {
-        prepare(durable, lock_timeout_ms);
+        prepare(durable, lock_timeout_ms, !in_session_); // start() has made sure that its caller may write
         hold_extension();
         execute(work);
         commit();

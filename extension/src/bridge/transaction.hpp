@@ -10,9 +10,10 @@ public:
     virtual ~Transactions() = default;
     Transactions(const Transactions &) = delete;
     Transactions &operator=(const Transactions &) = delete;
-    // Runs `work` in a transaction: READ COMMITTED and writable whatever the defaults are, with an SPI session, waiting
-    // for locks at most `lock_timeout_ms`. Commits; not `durable`: without waiting for the disk (a crash may lose the
-    // whole transaction, never a part). On an error the transaction is rolled back, and the error goes on.
+    // Runs `work` in a transaction: READ COMMITTED whatever the default is (in a worker writable, too), with an SPI
+    // session, waiting for locks at most `lock_timeout_ms`. Commits; not `durable`: without waiting for the disk (a
+    // crash may lose the whole transaction, never a part). On an error the transaction is rolled back, and the error
+    // goes on.
     void run(bool durable, const std::function<void()> &work, int lock_timeout_ms = 10000);
     bool in_session() const { return in_session_; }
 

@@ -90,6 +90,19 @@ void OnlineWorker::rest(double milliseconds) {
     }
 }
 
+void OnlineWorker::insist(bool durable, const std::function<void()> &work) {
+    constexpr int most_attempts = 30;
+    for (int attempt = 1;; attempt++) {
+        try {
+            transactions.run(durable, work, 2000);
+            return;
+        } catch (const PgError &error) {
+            if (!goes_away(error) || attempt == most_attempts) throw;
+        }
+        rest(20.0 * (1 << std::min(attempt, 5)));
+    }
+}
+
 void OnlineWorker::poll() {
     polled_ = now();
     transactions.run(false, [this] {
@@ -230,7 +243,7 @@ StateChange state_after(const std::exception_ptr &error) {
 }
 
 void note_state(OnlineWorker &worker, const StateChange &change) {
-    worker.transactions.run(true, [&] {
+    worker.insist(true, [&] {
         set_run_state(worker.shared->run, change.state, change.error);
         worker.report.state = std::string_view(change.state) == "failed" ? "failed" : "done";
         worker.report.error = change.error;
@@ -253,8 +266,7 @@ Stop run_steps(OnlineWorker &worker) {
         Stop stop = leader.run();
         if (stop != Stop::no) return stop;
         TENANTMIG_FAULT("step_done");
-        worker.transactions.run(false,
-                                [&] { set_steps_done(worker.shared->run, static_cast<std::int32_t>(position) + 1); });
+        worker.insist(false, [&] { set_steps_done(worker.shared->run, static_cast<std::int32_t>(position) + 1); });
     }
     return Stop::no;
 }
@@ -292,6 +304,10 @@ std::int64_t prepare_run(const MigrationRecord &record, const OnlineOptions &opt
         clear_request(run->id);
         return run->id;
     }
+    if (auto last = latest_run(record.id, false); last && last->state != "rolled_back" && undo_started(last->id))
+        throw Error(sqlstate::prerequisite_state, fmt::format("run {} is being undone", last->id),
+                    "An undo by batches has begun, and is not finished.",
+                    fmt::format("CALL tenantmig.undo({}) goes on with it.", last->id));
     if (must_resume)
         throw Error(sqlstate::prerequisite_state,
                     fmt::format("migration {} has no run to resume", core::excerpt(record.name)),
@@ -307,7 +323,7 @@ void lead_run(Transactions &transactions, RunShared *shared, dsm_handle own_segm
     StateChange change = {"completed", ""};
     std::exception_ptr failure;
     try {
-        transactions.run(true, [&] {
+        worker.insist(true, [&] {
             worker.resolve();
             set_run_state(shared->run, "running", "");
             SpinGuard guard(&shared->mutex);

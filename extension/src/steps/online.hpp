@@ -45,6 +45,8 @@ public:
     // In a batch's transaction, just before its end: signals of the server, and whether somebody waits for us.
     void read_pace_signals(std::span<const Oid> tables);
     void rest(double milliseconds);
+    // A transaction that has to succeed: errors that go away are waited out, for about a minute.
+    void insist(bool durable, const std::function<void()> &work);
     void report_pace();        // state and reason, into `report`
     std::int32_t next_batch(); // its number
     // Notes in a transaction of its own where the worker stands now.

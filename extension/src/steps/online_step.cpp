@@ -20,7 +20,7 @@ namespace tenantmig {
 namespace {
 constexpr std::size_t suspects_at_once = 100000; // rows, bounds the memory of the closing check
 constexpr int write_lock_timeout = 300;          // milliseconds that a batch by key waits for rows of others
-constexpr int most_sweeps = 3;                   // while tenants go away under our hands
+constexpr int most_sweeps = 5;                   // while tenants go away under our hands
 constexpr int locked_rounds = 8;                 // with rests in between, before rows that stay locked pause the run
 
 enum SpoolKind : std::uint8_t { assign_row, delete_row, suspect_row };
@@ -286,7 +286,7 @@ void StepLeader::count_rows() {
 Stop StepLeader::run() {
     worker_.transactions.run(false, [this] { path_ = write_path(step_.target); });
     worker_.tell("evidence", step_.label(), path_);
-    worker_.transactions.run(true, [this] {
+    worker_.insist(true, [this] {
         hold_tables(step_, worker_.record.name);
         count_rows();
     });
@@ -304,8 +304,11 @@ Stop StepLeader::run() {
             return sweep_and_check();
         } catch (const PgError &error) {
             // a tenant was deleted since the evidence was read: it is read again
-            if (error.data()->sqlerrcode != ERRCODE_FOREIGN_KEY_VIOLATION || attempt == most_sweeps) throw;
+            bool tenant_gone = error.data()->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION;
+            if (!(tenant_gone || goes_away(error)) || attempt == most_sweeps) throw;
         }
+        if (recorder_) recorder_->discard();
+        worker_.rest(200.0 * attempt);
     }
 }
 
@@ -320,7 +323,7 @@ Stop StepLeader::walk_direct(const std::vector<Leaf> &leaves) {
     }
     WalkShared *walk = nullptr;
     seed_ = random_seed();
-    worker_.transactions.run(false, [&] {
+    worker_.insist(false, [&] {
         MemoryScope scope;
         hold_tables(step_, worker_.record.name);
         SnapshotScope snapshot;
@@ -417,7 +420,7 @@ Stop StepLeader::sweep_and_check() {
     Stop stop = write_spool(writes, path_ == "direct" ? "check" : "walk");
     if (stop != Stop::no) return stop;
     stop = take_back(suspects);
-    worker_.transactions.run(false, [&] { note_changed_columns(shared->run, step_.spec.number); });
+    worker_.insist(false, [&] { note_changed_columns(shared->run, step_.spec.number); });
     return stop;
 }
 
@@ -487,8 +490,9 @@ Stop StepLeader::take_back(KeySpool &suspects) {
             auto from = next;
             for (std::int64_t n = worker_.pacer.batch_rows(); n > 0 && next != wrong.end(); n--)
                 ++next;
-            worker_.transactions.run(false, [&] {
+            worker_.insist(false, [&] {
                 MemoryScope scope;
+                recorder_->discard(); // of an attempt that failed
                 TENANTMIG_FAULT("check_takeback");
                 TimestampTz started = GetCurrentTimestamp();
                 fire_deferred_as_caller();
