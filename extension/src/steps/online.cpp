@@ -130,12 +130,17 @@ void OnlineWorker::report_pace() {
 }
 
 void OnlineWorker::batch_done(std::int64_t rows, TimestampTz started) {
-    double ms = std::max(0.01, static_cast<double>(now() - started) / 1000.0);
+    TimestampTz ended = now();
+    double ms = std::max(0.01, static_cast<double>(ended - started) / 1000.0);
     if (rows > 0) {
         pacer.batch_done(rows, ms);
-        double rate = static_cast<double>(rows) * 1000.0 / ms;
-        report.rate = report.rate == 0 ? rate : 0.8 * report.rate + 0.2 * rate;
+        // rests between batches count, as for whoever waits for the end
+        TimestampTz since = last_batch_ != 0 ? last_batch_ : started;
+        double rate =
+            static_cast<double>(rows) * USECS_PER_SEC / std::max<double>(1, static_cast<double>(ended - since));
+        report.rate = report.rate == 0 ? rate : 0.9 * report.rate + 0.1 * rate;
     }
+    last_batch_ = ended;
     if (std::exchange(somebody_waited_, false)) pacer.timed_out();
 }
 

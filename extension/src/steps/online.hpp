@@ -57,7 +57,7 @@ public:
 private:
     void poll();
     PaceMemory pace_memory_;
-    TimestampTz polled_ = 0, signals_read_ = 0, told_ = 0, notified_ = 0;
+    TimestampTz polled_ = 0, signals_read_ = 0, told_ = 0, notified_ = 0, last_batch_ = 0;
     bool somebody_waited_ = false;
     std::string request_;
 };
