@@ -29,6 +29,14 @@ std::int32_t workers(FunctionCallInfo call, int number, std::int32_t if_null) {
     return count;
 }
 
+// PostgreSQL would say so too, but not of everything, and with a statement of ours that nobody has written.
+void require_writable() {
+    if (!XactReadOnly && !RecoveryInProgress()) return;
+    throw Error(sqlstate::read_only_transaction, "cannot do this in a read-only transaction",
+                RecoveryInProgress() ? "The server is a standby." : "This transaction may only read.",
+                "Call it on the primary, in a transaction that may write.");
+}
+
 double change(const Arguments &arguments, int number) {
     double share = arguments.numeric(number, "max_count_change");
     if (!(share >= 0))
@@ -40,6 +48,7 @@ double change(const Arguments &arguments, int number) {
 
 TENANTMIG_FUNCTION(tenantmig_run) {
     Arguments arguments(fcinfo);
+    require_writable();
     std::string name = arguments.text(0, "name");
     OnlineOptions options;
     options.budget = microseconds(fcinfo, 1, "budget");
@@ -51,6 +60,7 @@ TENANTMIG_FUNCTION(tenantmig_run) {
 
 TENANTMIG_FUNCTION(tenantmig_start) {
     Arguments arguments(fcinfo);
+    require_writable();
     std::string name = arguments.text(0, "name");
     OnlineOptions options;
     options.workers = workers(fcinfo, 1, 2);
@@ -63,6 +73,7 @@ TENANTMIG_FUNCTION(tenantmig_start) {
 
 TENANTMIG_FUNCTION(tenantmig_resume) {
     Arguments arguments(fcinfo);
+    require_writable();
     std::string name = arguments.text(0, "name");
     OnlineOptions options;
     options.workers = workers(fcinfo, 1, 0);
@@ -74,6 +85,7 @@ TENANTMIG_FUNCTION(tenantmig_resume) {
 
 TENANTMIG_FUNCTION(tenantmig_pause) {
     Arguments arguments(fcinfo);
+    require_writable();
     std::string state;
     {
         SpiSession spi;
@@ -84,6 +96,7 @@ TENANTMIG_FUNCTION(tenantmig_pause) {
 
 TENANTMIG_FUNCTION(tenantmig_cancel) {
     Arguments arguments(fcinfo);
+    require_writable();
     std::string state;
     {
         SpiSession spi;
@@ -101,6 +114,7 @@ TENANTMIG_FUNCTION(tenantmig_wait) {
 
 TENANTMIG_FUNCTION(tenantmig_undo) {
     Arguments arguments(fcinfo);
+    require_writable();
     std::int64_t run = arguments.bigint(0, "run");
     undo_online(fcinfo, run, microseconds(fcinfo, 1, "budget"));
     return static_cast<Datum>(0);

@@ -207,11 +207,15 @@ void save_worker(std::int64_t run, const WorkerReport &report) {
                text_value(report.error), text_array_value(report.changed_columns)});
 }
 
-void note_worker_gone(std::int64_t run, std::int32_t worker) {
-    own_query(
-        "UPDATE tenantmig.run_worker SET state = 'failed', error = coalesce(error, 'the worker ended without a word: "
-        "terminated, or the server''s log says why') WHERE run_id = $1 AND worker = $2",
-        {bigint_value(run), int_value(worker)});
+std::string note_worker_gone(std::int64_t run, std::int32_t worker, const std::string &phase, std::int32_t step) {
+    std::string silent =
+        "the worker ended without a word: terminated, or it could not connect; the server's log says why";
+    Rows rows = own_query(
+        "INSERT INTO tenantmig.run_worker AS w (run_id, worker, pid, state, phase, step, error) VALUES ($1, $2, "
+        "0, 'failed', $3, $4, $5) ON CONFLICT (run_id, worker) DO UPDATE SET state = 'failed', error = "
+        "coalesce(w.error, excluded.error) RETURNING error = $5",
+        {bigint_value(run), int_value(worker), text_value(phase), int_value(step), text_value(silent)});
+    return rows.boolean(0, 1) ? silent : std::string();
 }
 
 std::int32_t run_workers(std::int64_t run) {

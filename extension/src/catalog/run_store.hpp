@@ -74,8 +74,9 @@ struct WorkerReport {
     std::vector<std::string> changed_columns;
 };
 void save_worker(std::int64_t run, const WorkerReport &report);
-void note_worker_gone(std::int64_t run, std::int32_t worker); // unless it said itself why it went
-std::int32_t run_workers(std::int64_t run);                   // as many as it was started with
+// Of a worker whose process has ended: why, unless it said so itself. Returns what it did not say, or nothing.
+std::string note_worker_gone(std::int64_t run, std::int32_t worker, const std::string &phase, std::int32_t step);
+std::int32_t run_workers(std::int64_t run); // as many as it was started with
 // Before a run begins or goes on: nobody works on it yet.
 void retire_workers(std::int64_t run);
 // Puts the names of columns that triggers changed beside ours into the run's `tables`.

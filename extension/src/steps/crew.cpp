@@ -93,10 +93,40 @@ CrewState Crew::look(WalkShared *walk) {
         if (give_back_ranges(leader_.shared, walk, member.number)) state.ranges_came_back = true;
         pfree(member.handle);
         member.handle = nullptr;
-        leader_.transactions.run(false, [&] { note_worker_gone(leader_.shared->run, member.number); });
+        note_end(member.number);
         if (member.replaced++ >= most_replacements || !hire(member)) member.gone = true;
     }
     return state;
+}
+
+void Crew::look_while_walking() {
+    RunShared *shared = leader_.shared;
+    dsm_handle handle;
+    {
+        SpinGuard guard(&shared->mutex);
+        handle = shared->walk_segment;
+        if (shared->stop != Stop::no) return;
+    }
+    if (handle == DSM_HANDLE_INVALID) return;
+    dsm_segment *segment = pg_call([handle] { return dsm_find_mapping(handle); });
+    if (segment) (void)look(static_cast<WalkShared *>(dsm_segment_address(segment)));
+}
+
+// Why a worker has gone, beside its name and among the batches.
+void Crew::note_end(std::int32_t number) {
+    const WorkerReport &leader = leader_.report;
+    leader_.transactions.run(false, [&] {
+        OnlineBatch row;
+        row.error = note_worker_gone(leader_.shared->run, number, leader.phase, leader.step);
+        if (row.error.empty()) return; // it has done that itself
+        row.run = leader_.shared->run;
+        row.batch = leader_.next_batch();
+        row.step = leader.step;
+        row.worker = number;
+        row.relation = leader.relation;
+        row.started = GetCurrentTimestamp();
+        insert_online_batch(row);
+    });
 }
 
 void Crew::wait_until_idle() {

@@ -17,6 +17,8 @@ public:
     Crew &operator=(const Crew &) = delete;
     // Notices who has gone, takes their ranges back, replaces them.
     CrewState look(WalkShared *walk);
+    // The same while the leader walks itself, from time to time: others must not wait for its end to be replaced.
+    void look_while_walking();
     void wait_until_idle(); // nobody walks any more
     void dismiss();         // all have ended
 
@@ -28,6 +30,7 @@ private:
         bool gone = false;
     };
     bool hire(Member &member);
+    void note_end(std::int32_t number);
     bool ended(const Member &member) const;
     OnlineWorker &leader_;
     dsm_handle segment_;

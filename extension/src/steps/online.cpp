@@ -109,6 +109,7 @@ void OnlineWorker::poll() {
         request_ = read_request(shared->run);
         pacer.use(load_pace(record.id));
     });
+    if (crew) crew->look_while_walking();
 }
 
 void OnlineWorker::read_pace_signals(std::span<const Oid> tables) {
