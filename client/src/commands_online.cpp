@@ -116,16 +116,19 @@ ExitStatus rolled_back(const GlobalOptions &global, Connection &connection, cons
 }
 
 ExitStatus paused(const Progress &progress, bool by_signal, const std::string &next) {
-    const std::string how = fmt::format("paused at {}; go on with: {}", percent_text(progress), next);
-    const std::string what = (progress.is_undo() ? "the undo of " : "") + run_of(progress);
+    const bool undo = next.starts_with("tenantmig undo ");
+    const std::string at = undo && !progress.is_undo() ? "" : " at " + percent_text(progress); // if it is known
+    const std::string how = fmt::format("paused{}; go on with: {}", at, next);
+    const std::string what = (undo ? "the undo of " : "") + run_of(progress);
     messages::show_remark(by_signal ? how : fmt::format("{} is {}", what, how));
     if (!by_signal && !progress.error.empty()) messages::show_remark("DETAIL: " + progress.error); // why, if it says
     return by_signal ? ExitStatus::interrupted : ExitStatus::paused;
 }
 
 // Prints what became of a run that nobody is at work on any more.
-ExitStatus conclude(const GlobalOptions &global, Connection &connection, const Progress &progress, bool by_signal) {
-    const std::string resume = "tenantmig resume " + word(progress.migration);
+ExitStatus conclude(const GlobalOptions &global, Connection &connection, const Progress &progress, bool by_signal,
+                    const std::string &go_on = {}) {
+    const std::string resume = go_on.empty() ? "tenantmig resume " + word(progress.migration) : go_on;
     if (progress.is_undo()) return paused(progress, by_signal, "tenantmig undo " + progress.run);
     if (progress.state == "completed") return completed(global, connection, progress);
     if (progress.state == "rolled_back") return rolled_back(global, connection, progress);
@@ -239,9 +242,9 @@ ExitStatus run_in_foreground(const GlobalOptions &global, Connection &connection
     call.add("plan_hash", "text", options.plan_hash);
     call.add("max_count_change", "numeric", options.max_count_change);
     const auto read = [&](Connection &second) { return read_progress(second, latest_run(second, migration)); };
-    const bool by_signal = call_with_progress(
-        connection, call, "tenantmig resume " + word(migration) + "  goes on with what had not committed", read);
-    return conclude(global, connection, read(connection), by_signal);
+    const std::string go_on = "tenantmig run --foreground " + word(migration);
+    const bool by_signal = call_with_progress(connection, call, go_on + "  goes on with what had not committed", read);
+    return conclude(global, connection, read(connection), by_signal, go_on);
 }
 
 // A run that waits to be taken up, if the latest is one.

@@ -1,6 +1,7 @@
 // status: how the runs stand.
 #include "commands.hpp"
 #include "progress.hpp"
+#include <algorithm>
 #include <fmt/format.h>
 #include <initializer_list>
 
@@ -64,10 +65,13 @@ void add_section(std::string &out, const char *key, const Result &result) {
     out += fmt::format("{}\"{}\": {}", out.empty() ? "{" : ",\n", key, rows);
 }
 
-// 2026-11-21 05:44:50+00 in the session's time zone, which its user knows
-Cell without_zone(Cell cell) {
+// 2026-11-21 05:44:50+00 without its time zone, which is the user's; and of an error its first line
+Cell shortened(const std::string &name, Cell cell) {
     constexpr std::size_t length = 19, space = 10;
-    if (cell && cell->size() > length && (*cell)[space] == ' ' && ((*cell)[length] == '+' || (*cell)[length] == '-'))
+    if (!cell) return cell;
+    if (name == "error") cell->resize(std::min(cell->find('\n'), cell->size()));
+    if (name == "started_at" && cell->size() > length && (*cell)[space] == ' ' &&
+        ((*cell)[length] == '+' || (*cell)[length] == '-'))
         cell->resize(length);
     return cell;
 }
@@ -79,9 +83,8 @@ Result some(const Result &all, std::initializer_list<const char *> names) {
     for (const char *name : names) {
         const std::size_t from = all.column(name);
         result.columns.push_back(all.columns[from]);
-        const bool is_time = all.columns[from].name == "started_at";
         for (std::size_t row = 0; row < all.rows.size(); ++row)
-            result.rows[row].push_back(is_time ? without_zone(all.rows[row][from]) : all.rows[row][from]);
+            result.rows[row].push_back(shortened(name, all.rows[row][from]));
     }
     return result;
 }
@@ -137,12 +140,18 @@ ExitStatus status(const GlobalOptions &global, const std::string &migration) {
     } else if (global.format == Format::csv) {
         print_result(runs, global.format);
     } else {
-        std::string out = as_table(some(runs, {"run_id", "state", "mode", "started_at", "row_total", "assigned"}));
+        std::string out =
+            run.empty() ? "no run yet\n"
+                        : as_table(some(runs, {"run_id", "state", "mode", "started_at", "row_total", "assigned"}));
         if (!of_run.progress.rows.empty()) out += '\n' + in_words(read_progress(connection, run), false);
-        if (!of_run.workers.rows.empty())
+        if (!of_run.workers.rows.empty()) {
             out += fmt::format("\nworkers of run {}\n", run) +
                    as_table(some(of_run.workers,
-                                 {"worker", "pid", "state", "phase", "rows_done", "hot_rows", "batch_rows", "error"}));
+                                 {"worker", "pid", "state", "phase", "rows_done", "hot_rows", "batch_rows"}));
+            const Result errors = some(of_run.workers, {"worker", "error"});
+            for (const auto &row : errors.rows)
+                if (row[1]) out += fmt::format("worker {}: {}\n", row[0].value_or(""), *row[1]);
+        }
         if (!of_run.errors.rows.empty())
             out += fmt::format("\nlast batches of run {} that failed\n", run) +
                    as_table(some(of_run.errors, {"batch", "worker", "phase", "from_block", "to_block", "error"}));

@@ -89,6 +89,8 @@ for my $command (qw(pause cancel wait)) {
   client_fails("$command without a run", [$command, 'm'], 1, qr/\Aerror: migration "m" has no run yet\nHINT: tenantmig run m\n/);
   client_fails("$command of no migration", [$command, 'nope'], 1, qr/\Aerror: migration "nope" does not exist\n(?:.*\n)*SQLSTATE: 42704\n/);
 }
+client_ok('status without a run', ['status', 'm'], 0, qr/\Ano run yet\n\n0 reviews open\n\z/);
+client_ok('status without a run, JSON', ['status', 'm', '--json'], 0, qr/"workers": \[\]/);
 client_fails('resume without a run', ['resume', 'm'], 1, qr/^SQLSTATE: 55000$/m);
 client_fails('resume of no migration', ['resume', 'nope'], 1, qr/^SQLSTATE: 42704$/m);
 client_fails('undo of no run', ['undo', '999'], 1, qr/^SQLSTATE: 42704$/m);
@@ -210,10 +212,13 @@ client_ok('cancel of a paused run', ['cancel', 'm', '--format', 'json'], 0, qr/"
 # --- a run that fails ---------------------------------------------------------------------------------------------------------------------
 afresh();
 problem('no way');
-client_fails('failed', ['run', 'm', '--quiet'], 1, qr/\Aerror: run \d+ of "m" failed: .*no way(?s:.*)^HINT: /m);
+client_fails('failed', ['run', 'm', '--quiet'], 1, qr/\Aerror: run \d+ of "m" failed: no way\nDETAIL: Found it\.\nHINT: look at it\nSQLSTATE: 23514\n\z/);
 is(state(), 'failed', 'failed: state');
 client_fails('wait for a failed run', ['wait', 'm'], 1, qr/^error: run \d+ of "m" failed: /m);
-client_ok('status of a failed run', ['status', 'm'], 0, qr/ failed /);
+client_fails('failed in the foreground', ['run', 'm', '--foreground', '--quiet'], 1, qr/\Aerror: no way\nDETAIL: Found it\.\nHINT: look at it\nSQLSTATE: 23514\n\z/);
+my $failed = client_ok('status of a failed run', ['status', 'm'], 0, qr/^run \d+, failed: .*\n23514: no way\nDETAIL: Found it\.\nHINT: look at it\n(?s:.*)^worker \d: 23514: no way$/m);
+cmp_ok(widest_table($failed->{out}), '<=', 80, 'status of a failed run: its tables fit into 80 columns');
+client_ok('status of all, one failed', ['status'], 0, qr/ failed +\|(?s:.*)^run \d+ of "m", failed: .*\n23514: no way$/m);
 problem(undef);
 fast();
 client_ok('a failed run goes on', ['run', 'm'], 0, qr/ 2000 \|/, qr/ is failed at \d+ %; it goes on$/m);
@@ -257,6 +262,17 @@ afresh();
   fast();
   client_ok('run after a crash', ['run', 'm'], 0, qr/ 2000 \|/, qr/ is interrupted at \d+ %; it goes on$/m);
   is(nulls(), 0, 'after two crashes: everything is written');
+  slow();
+  $call = started('undo', 'latest:m');
+  wait_for('undo before a crash: under way', sub { nulls() > 100 });
+  $node->stop('immediate');
+  $call->{wait}->();
+  is($call->{status}, 2, 'undo, crash: status 2');
+  like($call->{err}, qr/^error: .*\n(?:.*\n)*HINT: tenantmig undo \d+  goes on with what had not committed\n/m, 'undo, crash: says how to go on');
+  $node->start;
+  fast();
+  client_ok('undo after a crash', ['undo', 'latest:m'], 0, qr/ restored \| +\| +2000\n/, qr/ is undone\n\z/);
+  is(nulls(), 2000, 'undo after a crash: everything is as it was');
 }
 
 # --- in the foreground, and in one transaction -----------------------------------------------------------------------------------------------------
@@ -264,10 +280,12 @@ afresh();
 {
   my $call = started('run', 'm', '--foreground');
   wait_for('foreground: rows are written', sub { nulls() < 1900 });
+  usleep(1_500_000);
   $call->{handle}->signal('INT');
   $call->{wait}->();
   is($call->{status}, 130, 'foreground, Ctrl-C: status 130');
-  like($call->{err}, qr/^paused at \d+ %; go on with: tenantmig resume m\n\z/m, 'foreground, Ctrl-C: says how to go on');
+  like($call->{err}, qr/^public\.customers  (?:\w+  )?\d+ %  .* 1 worker$/m, 'foreground: a line with progress');
+  like($call->{err}, qr/^paused at \d+ %; go on with: tenantmig run --foreground m\n\z/m, 'foreground, Ctrl-C: says how to go on');
   is(state(), 'paused', 'foreground, Ctrl-C: paused');
 }
 client_ok('foreground, budget', ['run', 'm', '--foreground', '--budget', '300 ms'], 6, qr/\A\z/, qr/ is paused at /);
