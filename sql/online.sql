@@ -198,11 +198,10 @@ SET client_min_messages = warning;
 SELECT rows > 0 AND rows < 370 AS some FROM done;
 SELECT state, phase, rows_done > 0 AS some, workers FROM tenantmig.stat_progress;
 SELECT outcome, reason, row_count > 0 AND row_count < 370 AS some FROM tenantmig.undo_counts WHERE run_id = :run;
--- half undone is no state to run from, but one to be undone from
-SELECT * FROM attempt(format('SELECT tenantmig.resume(%L)', 'm'));
-BEGIN;
-SELECT outcome, row_count > 0 AND row_count < 370 AS some FROM tenantmig.rollback(:run);
-ROLLBACK;
+-- half undone is no state to run from, nor to be undone from in another way
+SELECT * FROM attempt($$SELECT tenantmig.resume('m')$$);
+SELECT * FROM attempt($$SELECT tenantmig.start('m')$$);
+SELECT * FROM attempt(format('SELECT count(*) FROM tenantmig.rollback(%s)', :run));
 UPDATE slowness SET seconds = 0;
 CALL tenantmig.undo(:run);
 SELECT outcome, reason, row_count FROM tenantmig.undo_counts WHERE run_id = :run;
@@ -225,6 +224,12 @@ SELECT * FROM difference ORDER BY id, at;
 SELECT state FROM tenantmig.runs WHERE id = :run;
 
 -- defaults of the session don't matter
+SET default_transaction_read_only = on;
+CALL tenantmig.run('m');
+\echo :LAST_ERROR_SQLSTATE
+CALL tenantmig.undo(1);
+\echo :LAST_ERROR_SQLSTATE
+RESET default_transaction_read_only;
 SET default_transaction_isolation = serializable;
 CALL tenantmig.run('m');
 SELECT state, assigned FROM tenantmig.runs ORDER BY id DESC LIMIT 1;
