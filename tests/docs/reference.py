@@ -15,13 +15,16 @@ SECTIONS = [
     ("Migrations", "A migration is stored once and then called by its name. The spec is described in [spec.md](spec.md).",
      ["create_migration", "check_migration", "drop_migration"]),
     ("Before a run", "All of these read only. See [backfill.md](backfill.md).", ["plan", "plan_hash", "preflight"]),
-    ("A run", "See [backfill.md](backfill.md), [pace.md](pace.md) and [verify.md](verify.md).", ["backfill", "set_pace", "verify", "report"]),
+    ("A run", "See [backfill.md](backfill.md) and [verify.md](verify.md).", ["backfill", "verify", "report"]),
+    ("Online runs", "By batches, beside the workload. See [online.md](online.md) and [pace.md](pace.md).",
+     ["run", "start", "wait", "pause", "resume", "cancel", "undo", "set_pace"]),
     ("Review", "See [review.md](review.md).", ["review", "resolve", "dismiss", "import_reviews"]),
     ("Change log and undo", "See [changelog.md](changelog.md).",
      ["digest", "verify_changes", "rollback", "undo_script", "unpack", "row_key"]),
     ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
 ]
-VIEWS = ["migrations", "steps", "runs", "batches", "changes", "review_rows", "undo_skipped"]
+VIEWS = ["migrations", "steps", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
+         "active_migrations"]
 
 CHECK = {"check_name": "the check; several lines have the same name where there are several steps", "status": "`PASS`, `WARN` or `FAIL`",
          "expected": "what was asked for", "actual": "what was found", "detail": "of what, and how many", "hint": "what to do; NULL for `PASS`"}
@@ -54,7 +57,7 @@ CREATE ROLE docs_viewer; CREATE ROLE docs_reviewer; CREATE ROLE docs_operator;
 SELECT tenantmig.grant_access('docs_viewer', 'viewer'), tenantmig.grant_access('docs_reviewer', 'reviewer'), tenantmig.grant_access('docs_operator', 'operator')
 \\g /dev/null
 SELECT json_build_object('functions', (
-  SELECT json_agg(json_build_object('name', p.proname, 'result', pg_get_function_result(p.oid), 'comment', obj_description(p.oid, 'pg_proc'),
+  SELECT json_agg(json_build_object('name', p.proname, 'procedure', p.prokind = 'p', 'result', pg_get_function_result(p.oid), 'comment', obj_description(p.oid, 'pg_proc'),
     'arguments', (SELECT json_agg(json_build_object('name', p.proargnames[n], 'type', format_type(p.proargtypes[n - 1], NULL),
       'default', pg_get_function_arg_default(p.oid, n))) FROM generate_series(1, p.pronargs) n),
     'columns', (SELECT json_agg(json_build_object('name', p.proargnames[n], 'type', format_type(t, NULL)) ORDER BY n)
@@ -76,7 +79,9 @@ HEAD = """# Reference
 Everything in the schema `tenantmig`, made from the database's own comments by `tests/docs/reference.py`; the tests fail if this page
 and the catalogue differ. `\\df+ tenantmig.*` and `\\d+ tenantmig.runs` show the same in psql.
 
-- **Functions run in the caller's transaction.** Nothing is committed behind your back, and `ROLLBACK` takes back what a call did.
+- **Functions run in the caller's transaction.** Nothing is committed behind your back, and `ROLLBACK` takes back what a call did; what
+  `start` and `resume` set going begins when it commits.
+- **Procedures** are called with `CALL`, outside of transaction blocks: they commit as they go.
 - **Nothing is for everybody.** EXECUTE is revoked from PUBLIC; `grant_access(role, level)` opens it. "Who" names the levels; a
   function that reads or writes user tables needs the table owner's privileges besides, see [security.md](security.md).
 - **Errors** are explained in [errors.md](errors.md). Any function can also fail with 22004 where an argument must not be NULL.
@@ -94,13 +99,20 @@ def shown_default(text):
 
 def signature(function):
     arguments = [f"{a['name']} {a['type']}" + (f" DEFAULT {shown_default(a['default'])}" if a["default"] else "") for a in function["arguments"] or []]
+    if function["procedure"]:
+        return called("CALL ", function["name"], arguments, "")
     result = "rows, see below" if function["columns"] else re.sub("^SETOF ", "rows of ", function["result"])
-    line = f"tenantmig.{function['name']}({', '.join(arguments)}) → {result}"
+    return called("", function["name"], arguments, f" → {result}")
+
+
+def called(verb, name, arguments, result):
+    """On as few lines as fit."""
+    line = f"{verb}tenantmig.{name}({', '.join(arguments)}){result}"
     if len(line) <= 120:
         return line
     if len(", ".join(arguments)) > 90:
-        return f"tenantmig.{function['name']}(\n  " + ",\n  ".join(arguments) + f"\n) → {result}"
-    return f"tenantmig.{function['name']}({', '.join(arguments)})\n→ {result}"
+        return f"{verb}tenantmig.{name}(\n  " + ",\n  ".join(arguments) + f"\n){result}"
+    return f"{verb}tenantmig.{name}({', '.join(arguments)})\n{result.strip()}"
 
 
 def sentences(comment):
