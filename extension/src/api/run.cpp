@@ -11,11 +11,15 @@ constexpr std::int64_t most_budget = INT64_C(366) * 24 * 3600 * USECS_PER_SEC;
 std::int64_t microseconds(FunctionCallInfo call, int number, const char *name) {
     if (call->args[number].isnull) return 0;
     const Interval *interval = DatumGetIntervalP(call->args[number].value);
-    std::int64_t result = interval->time + (INT64_C(30) * interval->month + interval->day) * USECS_PER_DAY;
+    double days = 30.0 * interval->month + interval->day, seconds = static_cast<double>(interval->time) / USECS_PER_SEC;
+    double whole = days * SECS_PER_DAY + seconds;
+    // what is not absurd as a floating-point number does not overflow as an integer
+    std::int64_t result = whole > 0 && whole <= 2.0 * most_budget / USECS_PER_SEC
+                              ? interval->time + (INT64_C(30) * interval->month + interval->day) * USECS_PER_DAY
+                              : 0;
     if (result <= 0 || result > most_budget)
         throw Error(sqlstate::invalid_parameter_value, fmt::format("{} must be positive, and at most a year", name),
-                    fmt::format("It is {} seconds.", static_cast<double>(result) / USECS_PER_SEC),
-                    "Give an interval like '50 s', or leave it out.");
+                    fmt::format("It is {:.15g} seconds.", whole), "Give an interval like '50 s', or leave it out.");
     return result;
 }
 
