@@ -126,6 +126,7 @@ std::optional<LeafIdentity> identify_leaf(Oid leaf, const Table &table, const st
             return result;
         });
         identity.columns += fmt::format("{}:{}:{} ", number, type.type, type.typmod);
+        identity.whole &= type.type != InvalidOid;
     }
     identity.triggers = [leaf] {
         Rows rows = run_query("SELECT coalesce(pg_catalog.string_agg(pg_catalog.format('%s %s %s', t.oid, t.tgfoid, "
@@ -143,7 +144,9 @@ std::optional<LeafIdentity> identify_leaf(Oid leaf, const Table &table, const st
 std::string difference(const LeafIdentity &before, const LeafIdentity &now) {
     if (before.owner != now.owner) return "it belongs to another role now";
     if (before.parent != now.parent) return "it was attached to or detached from a partitioned table";
-    if (before.columns != now.columns) return "the type of a column that the run reads or writes has changed";
+    if (before.columns != now.columns)
+        return now.whole ? "the type of a column that the run reads or writes has changed"
+                         : "a column that the run reads or writes was dropped";
     if (before.triggers != now.triggers) return "its UPDATE triggers have changed";
     return {};
 }

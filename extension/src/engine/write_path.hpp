@@ -26,6 +26,7 @@ struct LeafIdentity {
     Oid storage = InvalidOid, owner = InvalidOid, parent = InvalidOid;
     std::string columns;  // number and type of the columns that the run reads and writes
     std::string triggers; // row triggers of the user
+    bool whole = true;    // none of those columns has gone
     bool operator==(const LeafIdentity &) const = default;
 };
 // nullopt: the table has gone. `numbers`: columns of the target; found by name in the leaf.

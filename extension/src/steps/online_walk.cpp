@@ -96,13 +96,20 @@ void Walker::check_leaf(std::uint32_t number) {
     if (what.empty() && now->storage != leaf.storage) what = "it was rewritten or truncated";
     if (what.empty())
         if (auto why = why_through_sql(target_)) what = "it has " + *why + " now";
-    if (!what.empty())
+    if (!what.empty()) {
+        bool lost = leaf.oid == target_.table.oid && (!now || !now->whole);
+        std::string name = core::sql_literal(worker_.record.name);
         throw Error(
             sqlstate::table_changed, fmt::format("table {} was changed while the run was on", target_.table.label()),
             fmt::format("Since the run began, {}.", what),
-            fmt::format("Look at the plan again; SELECT tenantmig.resume({}) goes on, with plan_hash => if it is "
-                        "asked for.",
-                        core::sql_literal(worker_.record.name)));
+            lost
+                ? fmt::format("Without it the run cannot go on: SELECT tenantmig.cancel({}); what was written can be "
+                              "undone.",
+                              name)
+                : fmt::format("Look at the plan again; SELECT tenantmig.resume({}) goes on, with plan_hash => if it is "
+                              "asked for.",
+                              name));
+    }
     passes_[number] = page_passes(leaf.oid, target_);
     checked = changes;
 }
