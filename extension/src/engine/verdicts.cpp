@@ -39,6 +39,20 @@ void append_image(std::string &image, Datum datum, std::pair<std::int16_t, bool>
     image.push_back('\0');
 }
 
+// The last process that lets go of a shared set of files deletes it, and counts them; where that happens as late as in
+// a process's exit, statistics have gone, and the server with them. So whoever spools deletes his files earlier.
+FileSet files_of_this_process;
+
+void delete_files(int, Datum) {
+    FileSetDeleteAll(&files_of_this_process);
+}
+
+void delete_at_exit(const FileSet &files) {
+    static bool registered = false;
+    files_of_this_process = files;
+    if (!std::exchange(registered, true)) pg_call([] { before_shmem_exit(delete_files, 0); });
+}
+
 std::string file_name(std::uint64_t walk, std::uint32_t leaf, BlockNumber segment) {
     return fmt::format("verdicts.{}.{}.{}", walk, leaf, segment);
 }
@@ -49,6 +63,7 @@ VerdictSpool::VerdictSpool(RunShared *run, std::uint64_t walk, const StepTarget 
     : run_(run), walk_(walk), target_(target), key_storage_(storage_of_key(target)) {
     for (std::uint32_t i = 0; i < leaves.size(); i++)
         leaves_[leaves[i].oid] = i;
+    delete_at_exit(run->files.fs);
 }
 
 VerdictSpool::~VerdictSpool() {
