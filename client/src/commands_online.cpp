@@ -201,9 +201,14 @@ ExitStatus take_up(const GlobalOptions &global, Connection &connection, const Ru
     throw ClientError(error.status(), text);
 }
 
-// A call that commits as it goes: another connection is asked meanwhile how far it is. True if a signal ended it.
-bool call_with_progress(Connection &connection, const Call &call, const std::string &if_lost,
-                        const std::function<Progress(Connection &)> &read) {
+struct Called {
+    Progress progress; // at its end
+    bool by_signal;    // that ended it
+};
+
+// A call that commits as it goes, until it is in this state. Another connection is asked meanwhile how far it is.
+Called call_with_progress(Connection &connection, const Call &call, const std::string &if_lost, const std::string &done,
+                          const std::function<Progress(Connection &)> &read) {
     const interrupt::Deferred deferred;
     std::optional<Connection> second;
     try {
@@ -229,10 +234,12 @@ bool call_with_progress(Connection &connection, const Call &call, const std::str
         if (error.status() != ExitStatus::interrupted) goes_on_with(error, if_lost);
         by_signal = true;
     }
-    messages::end_progress();
     by_signal = by_signal || interrupt::requested();
     interrupt::take();
-    return by_signal;
+    const Progress progress = read(connection);
+    if (progress.state == done) line.complete();
+    messages::end_progress();
+    return {progress, by_signal};
 }
 
 ExitStatus run_in_foreground(const GlobalOptions &global, Connection &connection, const RunOptions &options,
@@ -243,8 +250,9 @@ ExitStatus run_in_foreground(const GlobalOptions &global, Connection &connection
     call.add("max_count_change", "numeric", options.max_count_change);
     const auto read = [&](Connection &second) { return read_progress(second, latest_run(second, migration)); };
     const std::string go_on = "tenantmig run --foreground " + word(migration);
-    const bool by_signal = call_with_progress(connection, call, go_on + "  goes on with what had not committed", read);
-    return conclude(global, connection, read(connection), by_signal, go_on);
+    const auto [progress, by_signal] =
+        call_with_progress(connection, call, go_on + "  goes on with what had not committed", "completed", read);
+    return conclude(global, connection, progress, by_signal, go_on);
 }
 
 // A run that waits to be taken up, if the latest is one.
@@ -375,10 +383,9 @@ ExitStatus undo(const GlobalOptions &global, const UndoOptions &options) {
     const std::string run = resolve_run(connection, options.run);
     Call call{"CALL tenantmig.undo($1::pg_catalog.int8", {run}};
     call.add("budget", "interval", options.budget);
-    const bool by_signal =
+    const auto [progress, by_signal] =
         call_with_progress(connection, call, "tenantmig undo " + run + "  goes on with what had not committed",
-                           [&](Connection &second) { return read_progress(second, run); });
-    const Progress progress = read_progress(connection, run);
+                           "rolled_back", [&](Connection &second) { return read_progress(second, run); });
     if (progress.state == "rolled_back") return rolled_back(global, connection, progress);
     return paused(progress, by_signal, "tenantmig undo " + run);
 }

@@ -46,6 +46,7 @@ public:
 
 private:
     Watched ended(Watched::How how) {
+        if (how == Watched::How::settled && watched_.progress.state == "completed") line_.complete();
         messages::end_progress();
         watched_.how = how;
         return watched_;
@@ -139,7 +140,19 @@ Watched watch(Connection &connection, const std::string &run, const WatchOptions
     return Watcher(connection, run, options).watch();
 }
 
+void LiveLine::complete() {
+    if (!last_ || !messages::progress_on_terminal()) return;
+    Progress all = *last_;
+    all.done = all.total;
+    all.percent = 100;
+    all.eta.reset();
+    all.throttle.clear();
+    if (!all.is_undo()) all.phase.clear();
+    show(all);
+}
+
 void LiveLine::show(const Progress &progress) {
+    last_ = progress;
     const std::string alert = progress.throttle.empty() ? "" : "  throttled: " + progress.throttle;
     if (messages::progress_on_terminal()) {
         const std::size_t width = messages::terminal_width();

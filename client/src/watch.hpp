@@ -30,8 +30,10 @@ Watched watch(Connection &connection, const std::string &run, const WatchOptions
 class LiveLine {
 public:
     void show(const Progress &progress);
+    void complete(); // on a terminal: what is done does not stay at the share of the last look
 
 private:
+    std::optional<Progress> last_;
     std::chrono::steady_clock::time_point shown_ = std::chrono::steady_clock::now();
 };
 

@@ -313,7 +313,7 @@ SKIP: {
   like($shown, qr/\rpublic\.customers  (?:\w+  )?\[#+\.+\]  \d+ %  [\d,]+\/2,000  [^\n]*\e\[K\rpublic/, 'terminal: a bar that is written over');
   my @lines = map { s/\e\[\d*[mK]//gr } grep { /%/ } split /[\r\n]+/, $shown;
   is((grep { length > 99 } @lines), 0, 'terminal: within the columns');
-  like($shown, qr/\e\[K\r?\n relation /, 'terminal: the result starts a line of its own');
+  like($shown, qr/\rpublic\.customers  \[#+\]  100 %  2,000\/2,000  [^\n\r]*\e\[K\r?\n relation /, 'terminal: the last line says that it is done, and the result starts a line of its own');
   local $ENV{COLUMNS} = 40;
   afresh();
   my $status = $on_terminal->('tenantmig run m', sub {
