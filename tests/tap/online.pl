@@ -199,6 +199,43 @@ fails('resume of what is cancelled', 'app_owner', q{SELECT tenantmig.resume('can
 owner("CALL tenantmig.undo($run)");
 is(super(qq{SELECT count(company_id), (SELECT state FROM tenantmig.runs WHERE id = $run) FROM cancelled}), '0|rolled_back', 'what it wrote can be undone');
 
+# a budget, in the background, and another number of workers
+owner("SELECT make('budgeted', 3000)");
+slowly(0.002);
+owner(q{SELECT tenantmig.start('budgeted', budget => '0.5 s')});
+eventually('a budget that is used up pauses it', q{SELECT state, error FROM tenantmig.runs WHERE migration = 'budgeted'}, qr/^paused\|budget used up$/);
+cmp_ok(super('SELECT count(company_id) FROM budgeted'), '<', 3000, 'there is more to do');
+eventually('its workers have gone, too', $workers, qr/^0$/);
+owner(q{SELECT tenantmig.resume('budgeted', 3, '0.3 s')});
+eventually('and so does the next one', q{SELECT state, error, workers FROM tenantmig.runs WHERE migration = 'budgeted'}, qr/^paused\|budget used up\|3$/);
+slowly(0);
+owner(q{SELECT tenantmig.resume('budgeted', workers => 1)});
+whole('budgeted', 3000);
+
+# undo, watched and stopped by others
+$run = super(q{SELECT id FROM tenantmig.runs WHERE migration = 'budgeted'});
+slowly(0.002);
+my $undo = begin_session('app_owner', q{SET application_name = 'victim'}, "CALL tenantmig.undo($run)");
+eventually('an undo is shown while it is at work', q{SELECT state, phase, workers, rows_done > 0 FROM tenantmig.stat_progress WHERE migration = 'budgeted'}, qr/^\w+\|undo\|1\|t$/);
+fails('start beside an undo', 'app_owner', q{SELECT tenantmig.start('budgeted')}, qr/ERROR:  5500[06]: /);
+fails('a second undo', 'app_owner', "CALL tenantmig.undo($run)", qr/ERROR:  55006: /);
+fails('a wait for the undo', 'app_owner', q{CALL tenantmig.wait('budgeted', '0.2 s')}, qr/ERROR:  57014: migration "budgeted" is still at work/);
+is(owner(q{SELECT tenantmig.pause('budgeted')}), 'pausing', 'an undo can be paused');
+finish($undo);
+like(${ $undo->{err} }, qr/NOTICE:  the undo of run $run is paused; CALL tenantmig.undo\($run\) goes on/, 'and says so');
+my $left = super('SELECT count(company_id) FROM budgeted');
+ok($left > 0 && $left < 3000, 'some rows are restored');
+$undo = begin_session('app_owner', q{SET application_name = 'victim'}, "CALL tenantmig.undo($run)");
+eventually('the undo goes on', "SELECT count(company_id) < $left FROM budgeted", qr/t/);
+super(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim'});
+eval { finish($undo) };
+eventually('nobody is at work on it any more', q{SELECT count(*) FROM tenantmig.active_migrations}, qr/^0$/);
+fails('a run instead of the rest of the undo', 'app_owner', q{SELECT tenantmig.start('budgeted')}, qr/ERROR:  55000: run $run is being undone.*HINT:  CALL tenantmig.undo/s);
+slowly(0);
+owner("CALL tenantmig.undo($run)");
+is(super(qq{SELECT count(company_id), (SELECT state FROM tenantmig.runs WHERE id = $run) FROM budgeted}), '0|rolled_back', 'another call ends it');
+is(super("SELECT outcome, reason, row_count FROM tenantmig.undo_counts WHERE run_id = $run"), 'restored||3000', 'and each row is counted once');
+
 # --- in a session, beside others ----------------------------------------------------------------------------------------------------------
 owner("SELECT make('session', 2500)");
 slowly(0.002);
@@ -291,7 +328,7 @@ is(owner(q{SELECT tenantmig.cancel('dropped')}), 'cancelled', 'cancel of it');
 is(super(state_of('dropped')), 'cancelled', 'it is cancelled');
 
 # --- rows that come all the time ----------------------------------------------------------------------------------------------------------
-owner("SELECT make('stream', 3000)");
+owner(q{SELECT make('stream', 3000); SELECT tenantmig.set_pace('stream', '{"min_batch_rows": null, "max_batch_rows": 500, "first_batch_rows": 100}')});
 my $inserts = begin_session('app_owner', q{SET application_name = 'inserts'}, q{DO $$ BEGIN FOR i IN 1..1000000 LOOP INSERT INTO stream SELECT 10000 + 10 * i + n FROM generate_series(1, 5) n;
   INSERT INTO stream_evidence SELECT 10000 + 10 * i + n, 1 FROM generate_series(1, 4) n; COMMIT; PERFORM pg_sleep(0.002); END LOOP; END $$});
 sleep 0.3;
@@ -303,6 +340,8 @@ eval { finish($inserts) };
 slowly(0);
 is(super('SELECT count(*) FROM stream WHERE id <= 3000 AND company_id IS NULL'), 0, 'all that was there has its company');
 is(owner(q{SELECT count(*) = count(DISTINCT row_key) AND count(*) > 0 FROM tenantmig.review('stream')}), 't', 'rows without evidence are in review, once');
+is(super("SELECT count(*) FROM (SELECT FROM tenantmig.batches WHERE run_id = $run AND phase = 'walk' AND error IS NULL GROUP BY from_block, to_block, pass HAVING count(*) > 1) twice"), 0,
+  'no range was walked twice in the same pass');
 is(super("SELECT count(*) FROM (SELECT row_key FROM tenantmig.changes WHERE run_id = $run GROUP BY 1 HAVING count(*) > 1) twice"), 0, 'no row was written twice');
 owner(q{CALL tenantmig.run('stream')});
 is(owner(q{SELECT string_agg(check_name, ' ') FROM tenantmig.verify('stream') WHERE status = 'FAIL'}), '', 'when it is still, another run takes the rest, and verify does not fail');
