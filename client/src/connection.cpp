@@ -181,9 +181,12 @@ std::string Connection::last_error() const {
 }
 
 Result Connection::query(const std::string &sql, const std::vector<Cell> &parameters) {
-    const interrupt::Deferred deferred; // over both: a signal in between must cancel the statement too
+    const interrupt::Deferred deferred;                 // over both: a signal in between must cancel the statement too
+    const bool amid_progress = messages::in_progress(); // it may stand there for another connection
     send(sql, parameters);
-    return *receive(-1);
+    Result result = *receive(-1);
+    if (!amid_progress) messages::end_progress(); // its own
+    return result;
 }
 
 void Connection::send(const std::string &sql, const std::vector<Cell> &parameters) {
@@ -194,7 +197,6 @@ void Connection::send(const std::string &sql, const std::vector<Cell> &parameter
         values.push_back(parameter ? parameter->c_str() : nullptr);
     last_.reset();
     cancelled_ = false;
-    amid_progress_ = messages::in_progress();
     // if it cannot even be sent, the connection says why when the result is asked for
     PQsendQueryParams(handle_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(), nullptr,
                       nullptr, 0);
@@ -224,7 +226,6 @@ std::optional<Result> Connection::receive(int milliseconds) {
         // the first error is the reason; what follows it says only that the connection is gone
         if (!last_ || PQresultStatus(last_.get()) != PGRES_FATAL_ERROR) last_ = std::move(next);
     }
-    if (!amid_progress_) messages::end_progress();
     return finished();
 }
 

@@ -54,7 +54,6 @@ private:
     std::unique_ptr<pg_conn, Close> handle_;
     std::unique_ptr<pg_result, Close> last_; // of the statement under way
     bool cancelled_ = false;                 // its cancellation was asked for
-    bool amid_progress_ = false;             // it began while a progress line stood there that isn't its own
 };
 
 // Whether the server is one that we can work with: its version, the extension, our rights, and the versions of
