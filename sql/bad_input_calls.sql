@@ -71,7 +71,7 @@ INSERT INTO helper.good (argument, value) VALUES
   ('spec', '{"migration": "other", "tenants": {"table": "companies"}, "steps": [{"backfill": {"table": "customers", "column": "company_id",
      "sources": [{"via": "orders.customer_id"}]}}]}');
 INSERT INTO helper.good (argument, nullable)
-  SELECT a, true FROM unnest('{tenants,sources,assign_orphans_to,soft_delete,conditions,plan_hash,digest,note,old_values,new_values,workers,budget}'::text[]) a;
+  SELECT a, true FROM unnest('{tenants,sources,assign_orphans_to,soft_delete,conditions,plan_hash,digest,note,old_values,new_values,workers,budget,only_step}'::text[]) a;
 
 -- A call with one argument as given (NULL for NULL) and the others good.
 CREATE FUNCTION helper.call(callee oid, which text, given text) RETURNS text LANGUAGE sql AS $$
@@ -97,6 +97,7 @@ INSERT INTO helper.bad (argument, what, value)
     ('quotes', 'it''s "x"'), ('capitals', 'CUSTOMERS.COMPANY_ID'), ('201 bytes', repeat('n', 201)), ('100,000 bytes', repeat('n', 100000)), ('percent', '%s%n')) v (what, value);
 INSERT INTO helper.bad (argument, what, value)
   SELECT argument, 'number ' || value, value FROM unnest('{run,id}'::text[]) argument, unnest('{0,-1,4711,9223372036854775807,-9223372036854775808}'::text[]) value;
+INSERT INTO helper.bad (argument, what, value) VALUES ('only_step', 'number 0', '0'), ('only_step', 'no guard step', '1'), ('only_step', 'number -1', '-1');
 INSERT INTO helper.bad (argument, what, value) VALUES
   ('level', 'empty', ''), ('level', 'unknown', 'owner'), ('level', 'capitals', 'OPERATOR'), ('level', 'newline', E'viewer\n'),
   ('role', 'empty', ''), ('role', 'unknown', 'regress_nobody'), ('role', 'everybody', 'public'), ('role', 'capitals', 'REGRESS_CALLER'), ('role', 'quotes', '"regress_caller"'),

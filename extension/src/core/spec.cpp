@@ -3,6 +3,7 @@
 #include "core/excerpt.hpp"
 #include "core/identifier.hpp"
 #include "core/spec_backfill.hpp"
+#include "core/spec_guard.hpp"
 #include "core/spec_reader.hpp"
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -60,10 +61,10 @@ std::string step_kind(const Json &value, const std::string &path) {
     const std::string here = join_path(path, kind);
     if (!is_kind(kind))
         fail(here, "unknown kind of step", describe(value), suggest("The kinds of step are ", kind, kinds));
-    if (kind != "backfill")
+    if (kind != "backfill" && kind != "guard")
         throw Error(sqlstate::feature_not_supported,
                     "spec: " + here + ": steps of kind \"" + kind + "\" are not supported",
-                    "This version of tenantmig has only steps of kind \"backfill\".",
+                    "This version of tenantmig has only steps of kind \"backfill\" and \"guard\".",
                     "Leave the step out and do its work by hand, or use a later version.");
     return kind;
 }
@@ -158,10 +159,21 @@ Spec parse_spec(const Json &document) {
     constexpr std::string_view example = "steps: [{backfill: {table: customers, column: company_id, sources: [...]}}]";
     const Json &steps = reader.require("steps", example);
     expect_list(steps, "steps", max_steps, "steps", example);
-    std::vector<std::vector<std::string>> targets;
+    std::vector<std::vector<std::string>> targets, guarded;
     for (std::size_t i = 0; i < steps.size(); ++i) {
         const std::string path = join_path("steps", i);
         const std::string kind = step_kind(steps[i], path);
+        if (kind == "guard") {
+            ParsedGuard guard = parse_guard(steps[i][kind], join_path(path, kind), static_cast<int>(i) + 1);
+            if (const auto same = std::find(guarded.begin(), guarded.end(), guard.target); same != guarded.end())
+                fail(guard.step.path, "the same guard twice",
+                     "It guards the same column as " +
+                         spec.guards[static_cast<std::size_t>(same - guarded.begin())].path + ".",
+                     "Remove one of them.");
+            guarded.push_back(std::move(guard.target));
+            spec.guards.push_back(std::move(guard.step));
+            continue;
+        }
         ParsedBackfill parsed = parse_backfill(steps[i][kind], join_path(path, kind), static_cast<int>(i) + 1);
         if (const auto same = std::find(targets.begin(), targets.end(), parsed.target); same != targets.end())
             fail(parsed.step.path, "the same column twice",

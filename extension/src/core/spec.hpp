@@ -62,12 +62,29 @@ struct BackfillStep {
     PreflightLimits preflight;
 };
 
+enum class GuardKind { tenant_key };
+enum class GuardMode { fill, reject, warn };
+
+// A row trigger that keeps the tenant key of new rows right (design.md §6).
+struct GuardStep {
+    std::string path; // steps[1].guard
+    int number = 0;   // position in the spec, from 1
+    GuardKind kind = GuardKind::tenant_key;
+    GuardMode mode = GuardMode::fill;
+    std::string table, column;
+    bool always = false; // under logical replication apply too
+};
+
+// fill, reject or warn.
+std::string_view mode_name(GuardMode mode);
+
 struct Spec {
     std::string migration;
     std::string description;
     std::optional<std::int64_t> version;
     std::string tenants_table, tenants_key; // key may be empty: the table's primary key
     std::vector<BackfillStep> steps;        // in document order
+    std::vector<GuardStep> guards;          // likewise; their numbers and those of `steps` count the same list
 };
 
 // Parses and checks a spec as far as the document alone allows: unknown or missing fields, wrong types, wrong values,

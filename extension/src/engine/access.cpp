@@ -43,6 +43,9 @@ constexpr Right rights[] = {
     {"cancel", full},
     {"wait", full},
     {"undo", full},
+    {"guard_tenant_key", full},
+    {"attach_guard", full},
+    {"detach_guard", full},
 };
 
 int level_number(const std::string &level) {

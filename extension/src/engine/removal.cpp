@@ -1,6 +1,7 @@
 #include "core/excerpt.hpp"
 
 #include "catalog/migration_store.hpp"
+#include "engine/guard_trigger.hpp"
 #include "engine/removal.hpp"
 
 namespace tenantmig {
@@ -22,6 +23,7 @@ void remove_migration(const std::string &name, bool force) {
                                 "drop it with force => true.",
                                 runs.back(), runs.back()));
     }
+    remove_guards(migration);
     delete_migration(migration.id);
 }
 

@@ -3,6 +3,7 @@
 #include "core/undo_text.hpp"
 #include <nlohmann/json.hpp>
 
+#include "steps/guard.hpp"
 #include "steps/migration.hpp"
 
 namespace tenantmig {
@@ -29,12 +30,20 @@ void require_utf8(const std::string &text) {
                 fmt::format("The encoding of this database is {}.", encoding),
                 "Rename what the migration names, or restore the database into one WITH ENCODING 'UTF8'.");
 }
+
+ResolvedMigration resolve_with_guards(const core::Spec &spec) {
+    NameBook names;
+    std::vector<GuardTarget> guards = resolve_guards(spec, names);
+    ResolvedMigration resolved = resolve_spec(spec, std::move(names));
+    check_guards(resolved, guards);
+    return resolved;
+}
 } // namespace
 
 ResolvedMigration check_migration(const std::string &spec) {
     LockTimeout timeout;
     require_utf8(spec);
-    return resolve_spec(core::parse_spec_text(spec), NameBook());
+    return resolve_with_guards(core::parse_spec_text(spec));
 }
 
 MigrationRecord create_migration(const std::string &document) {
@@ -52,7 +61,7 @@ MigrationRecord create_migration(const std::string &document) {
                             core::sql_literal(spec.migration)));
         return *existing;
     }
-    ResolvedMigration resolved = resolve_spec(spec, NameBook());
+    ResolvedMigration resolved = resolve_with_guards(spec);
     return insert_migration(spec.migration, spec.description, spec.version, document, resolved.identity);
 }
 

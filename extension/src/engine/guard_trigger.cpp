@@ -1,0 +1,150 @@
+#include "core/excerpt.hpp"
+
+#include "bridge/subtransaction.hpp"
+#include "engine/guard_trigger.hpp"
+
+namespace tenantmig {
+
+namespace {
+constexpr int attempts = 6;
+
+// While it lives, waiting for a lock ends after half a second, or sooner if the session says so.
+class ShortLockTimeout {
+public:
+    ShortLockTimeout() : guc_level_(NewGUCNestLevel()) {
+        try {
+            pg_call([] {
+                if (::LockTimeout == 0 || ::LockTimeout > 500)
+                    (void)set_config_option("lock_timeout", "500ms", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+                                            0, false);
+            });
+        } catch (...) {
+            AtEOXact_GUC(false, guc_level_);
+            throw;
+        }
+    }
+    ~ShortLockTimeout() { AtEOXact_GUC(false, guc_level_); }
+    ShortLockTimeout(const ShortLockTimeout &) = delete;
+    ShortLockTimeout &operator=(const ShortLockTimeout &) = delete;
+
+private:
+    int guc_level_;
+};
+
+void pause(int attempt) {
+    pg_call([attempt] {
+        long wait = 100L << attempt; // 0.1 to 1.6 s, and up to a half more, so that two of us don't keep in step
+        wait +=
+            static_cast<long>(static_cast<std::uint64_t>(GetCurrentTimestamp()) % static_cast<std::uint64_t>(wait / 2));
+        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait, PG_WAIT_EXTENSION);
+        ResetLatch(MyLatch);
+        CHECK_FOR_INTERRUPTS();
+    });
+}
+
+std::string holders(Oid table) {
+    Rows rows = own_query("SELECT string_agg(DISTINCT l.pid::text, ', ') FROM pg_locks l WHERE l.locktype = 'relation' "
+                          "AND l.relation = $1 AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = "
+                          "current_database()) AND l.granted AND l.pid <> pg_backend_pid()",
+                          {Value{OIDOID, ObjectIdGetDatum(table), false}});
+    return rows.text_or(0, 1);
+}
+
+// Runs DDL on a table as its owner, again and again while others hold it.
+void change_table(const Table &table, const std::vector<std::string> &statements) {
+    for (int attempt = 0;; attempt++) {
+        {
+            Subtransaction scope;
+            try {
+                ShortLockTimeout timeout;
+                RunAs owner(table.owner, Purpose::read);
+                for (const std::string &statement : statements)
+                    run_query(statement);
+                scope.commit();
+                return;
+            } catch (const PgError &error) {
+                if (error.data()->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE) throw;
+            }
+        }
+        if (attempt + 1 == attempts) break;
+        pause(attempt);
+    }
+    std::string pids = holders(table.oid);
+    throw Error("55P03", fmt::format("could not lock table {} to change its guard", table.label()),
+                fmt::format("{} attempts of half a second each.{}", attempts,
+                            pids.empty() ? "" : fmt::format(" It is held by the sessions {}.", pids)),
+                "Call again when these transactions have ended; pg_stat_activity shows them.");
+}
+
+void require_table_rights(const Table &table) {
+    if (has_privileges_of(table.owner)) return;
+    throw Error(sqlstate::insufficient_privilege, fmt::format("must be owner of table {}", table.label()),
+                fmt::format("It belongs to {}.", role_name(table.owner)), "Run as a member of the owner's role.");
+}
+
+// The owner needs EXECUTE on the trigger function at the moment when the trigger is made, and never again. Nothing of
+// it is left, and nobody else sees it.
+class LentRight {
+public:
+    explicit LentRight(Oid role) : role_(quoted(role_name(role))) {
+        Rows rows = own_query("SELECT has_schema_privilege($1, 'tenantmig', 'USAGE'), "
+                              "has_function_privilege($1, 'tenantmig.guard_tenant_key()', 'EXECUTE')",
+                              {Value{OIDOID, ObjectIdGetDatum(role), false}});
+        if (!rows.boolean(0, 1)) lend("USAGE ON SCHEMA tenantmig");
+        if (!rows.boolean(0, 2)) lend("EXECUTE ON FUNCTION tenantmig.guard_tenant_key()");
+    }
+    void take_back() {
+        for (const std::string &right : lent_)
+            own_query(fmt::format("REVOKE {} FROM {}", right, role_));
+    }
+
+private:
+    void lend(const std::string &right) {
+        own_query(fmt::format("GRANT {} TO {}", right, role_));
+        lent_.push_back(right);
+    }
+    std::string role_;
+    std::vector<std::string> lent_;
+};
+} // namespace
+
+void make_guard_trigger(const GuardRecord &guard, const Table &table, const std::vector<std::string> &columns) {
+    require_table_rights(table);
+    std::string list;
+    for (const std::string &column : columns)
+        list += (list.empty() ? "" : ", ") + quoted(column);
+    const std::string name = quoted(guard.trigger_name());
+    std::vector<std::string> statements = {
+        fmt::format("CREATE TRIGGER {} BEFORE INSERT OR UPDATE OF {} ON {} FOR EACH ROW EXECUTE FUNCTION "
+                    "tenantmig.guard_tenant_key('{}')",
+                    name, list, table.sql(), guard.id)};
+    if (guard.always) statements.push_back(fmt::format("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}", table.sql(), name));
+    LentRight right(table.owner);
+    change_table(table, statements);
+    right.take_back();
+}
+
+bool remove_guard(const GuardRecord &guard) {
+    GuardTrigger trigger = find_trigger(guard);
+    std::optional<Table> table = OidIsValid(trigger.table) ? describe_table(trigger.table) : std::nullopt;
+    if (table) {
+        require_table_rights(*table);
+        change_table(*table, {fmt::format("DROP TRIGGER {} ON {}", quoted(trigger.name), table->sql())});
+    }
+    delete_guard(guard.id);
+    return table.has_value();
+}
+
+void remove_guards(const MigrationRecord &migration) {
+    std::vector<GuardRecord> guards = guards_of(migration.id);
+    if (!guards.empty()) {
+        LockTimeout timeout;
+        lock_guards();
+        fire_deferred_as_caller();
+        for (const GuardRecord &guard : guards)
+            (void)remove_guard(guard);
+    }
+    delete_drift(migration);
+}
+
+} // namespace tenantmig
