@@ -82,8 +82,8 @@ all: $(BOUNDARY_TEST)
 tests/boundary/boundary_test$(DLSUFFIX): $(BOUNDARY_OBJS) $(CORE_OBJS) $(filter extension/src/bridge/%,$(OBJS))
 	$(CXX) $(EXTRA_CXXFLAGS) -shared -o $@ $^ -lfmt
 
-# The same objects but for those that hold a fault point, which are compiled a second time. For the suites races and
-# crash; never installed.
+# The same objects but for those that hold a fault point, which are compiled a second time. For the suites races, tap
+# and crash; never installed.
 %.fault.o: %.cpp
 	$(COMPILE.cc) -DTENANTMIG_FAULTS $(OUTPUT_OPTION) $<
 $(FAULT_MODULE): $(filter-out $(FAULT_SOURCES:.cpp=.o),$(OBJS)) $(FAULT_OBJS)

@@ -16,8 +16,9 @@ OPEN = {
     "evidence": [],
     "walk": ["walk_batch_open", "walk_batch_written", "walk_batch_logged"],
     "check": ["sweep_batch_open", "sweep_batch_written", "check_takeback"],
-    "undo": ["undo_batch_open", "undo_batch_written"],
+    "undo": ["walk_batch_open", "walk_batch_written", "walk_batch_logged", "undo_batch_open", "undo_batch_written"],
 }
+# An undo walks the table, then looks by key for what is left: rows that the load has changed meanwhile.
 AIM = {
     "evidence": ["evidence_read", "evidence_read", "run_started"],
     "walk": OPEN["walk"],
@@ -135,7 +136,7 @@ class Attack:
             return None
         points = AIM[phase] + (["worker_started", "worker_exit"] if phase == "between" and self.plan.way not in ("call", "client") else [])
         point = self.dice.choice(points)
-        hit = self.dice.randint(1, 4) if phase in ("walk", "undo") else 1
+        hit = self.dice.randint(1, 4) if point in OPEN["walk"] else 1
         self.cluster.set_faults(f"{point} sleep 2000 hit={hit}")
         return point
 

@@ -46,8 +46,11 @@ UndoRows::UndoRows(const MigrationRecord &migration, std::int64_t run, std::int3
 
 UndoRows::~UndoRows() = default;
 
-void UndoRows::log_again() {
+void UndoRows::rolled_back() {
     log_.reset();
+    for (const std::string &row : skipped_last_)
+        skipped_.erase(row);
+    skipped_last_.clear();
 }
 
 void UndoRows::clear_counts() {
@@ -75,6 +78,7 @@ std::vector<UndoCount> UndoRows::counts() const {
 UndoRows::Done UndoRows::entry(const ChangeEntry &entry, const Wanted &wanted) {
     Done done;
     done.relation = entry.table;
+    skipped_last_.clear();
     if (entry.kind == "rollback") return done;
     Place &place = place_of(entry);
     MemoryScope scope;
@@ -202,7 +206,8 @@ void UndoRows::log_skipped(Place &place, const ChangeEntry &entry, const std::ve
         wrote.push_back(value_at(entry.new_values, row.row));
         found.push_back(row.found);
         reasons.emplace_back(row.reason);
-        skipped_.insert(entry.column + '\0' + entry.keys[row.row]);
+        skipped_last_.push_back(entry.column + '\0' + entry.keys[row.row]);
+        skipped_.insert(skipped_last_.back());
         counts_[{table.label(), "skipped", row.reason}]++;
     }
     own_query("INSERT INTO tenantmig.undo_skip (run_id, schema_name, table_name, column_name, key_columns, "

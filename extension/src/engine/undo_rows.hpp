@@ -25,7 +25,9 @@ public:
     using Wanted = std::function<bool(const ChangeEntry &entry, const std::string &key)>;
     Done entry(const ChangeEntry &entry, const Wanted &wanted = {});
     void use_batch(std::int32_t number) { batch_ = number; } // the next one's number
-    void log_again(); // after a rollback of the transaction: reads the chain's head again
+    // The transaction of the last entry was rolled back: what it skipped is not known any more, and the chain's head is
+    // read again.
+    void rolled_back();
     std::vector<UndoCount> counts() const;
     void clear_counts();
     // Tells UndoRows of rows that an earlier call left alone.
@@ -55,6 +57,7 @@ private:
     std::map<std::pair<std::int32_t, std::string>, std::unique_ptr<Place>> places_;
     // column and key of rows left alone: an earlier entry of such a row is not tried, nor counted again
     std::unordered_set<std::string> skipped_;
+    std::vector<std::string> skipped_last_; // those that the last entry added
     std::map<std::tuple<std::string, std::string, std::string>, std::int64_t> counts_; // relation, outcome, reason
 };
 

@@ -159,7 +159,7 @@ Stop undo_entries(OnlineWorker &worker, const MigrationRecord &record) {
                 error = caught.what();
             }
             if (error.empty()) break;
-            undo.log_again();
+            undo.rolled_back();
             worker.pacer.timed_out();
             if (attempt == most_attempts)
                 throw Error(sqlstate::rows_locked, fmt::format("rows of run {} stay locked by other sessions", run),

@@ -100,9 +100,9 @@ void follow_run(Transactions &transactions, RunShared *shared, const MigrationRe
         shared->slots[number - 1].pid = MyProcPid;
         shared->slots[number - 1].state = WorkerState::waiting;
     }
-    TENANTMIG_FAULT("worker_started");
     bool resolved = false;
     try {
+        TENANTMIG_FAULT("worker_started");
         while (stop_of(shared) == Stop::no) {
             JoinedWalk joined;
             if (!join_walk(shared, number, &joined)) {
