@@ -278,6 +278,18 @@ fails('pause of what is interrupted', 'app_owner', q{SELECT tenantmig.pause('ter
 slowly(0);
 is(owner(q{SELECT tenantmig.resume('terminated')}), $run, 'resume takes it up');
 whole('terminated', 4000);
+# once more, and resumed while a worker of the dead leader is still in its batch: the new leader waits for it
+super('UPDATE terminated SET company_id = NULL');
+owner(q{SELECT tenantmig.set_pace('terminated', '{"batch_target_ms": 5000}')});
+slowly(0.2);
+$run = owner(q{SELECT tenantmig.start('terminated')});
+eventually('both workers are in a batch', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'tenantmig worker' AND wait_event = 'PgSleep'}, qr/^2$/);
+super("SELECT pg_terminate_backend(pid) FROM tenantmig.stat_workers WHERE run_id = $run AND worker = 1");
+eventually('one of them has gone', $workers, qr/^1$/);
+owner(q{SELECT tenantmig.resume('terminated')});
+slowly(0);
+whole('terminated', 4000);
+is(super("SELECT string_agg(error, ' ') FROM tenantmig.batches WHERE run_id = $run AND error IS NOT NULL"), '', 'and they do not get into each other\'s way');
 is(owner("SELECT bool_and(status = 'PASS') FROM tenantmig.verify_changes($run)"), 't', 'and its chains are whole');
 
 # a session that is terminated: the same
@@ -461,11 +473,11 @@ SKIP: {
   super("CREATE TABLESPACE small LOCATION '$disk/space'");
   super('GRANT CREATE ON TABLESPACE small TO app_owner');
   owner("SELECT make('small_disk', 2000, 'TABLESPACE small')");
-  super("COPY (SELECT 1) TO PROGRAM 'dd if=/dev/zero of=$disk/ballast bs=8192 2>/dev/null || true'");
+  super("COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; dd if=/dev/zero of=$disk/ballast bs=8192 2>/dev/null || true'");
   owner(q{SELECT tenantmig.start('small_disk')});
   fails('a full disk', 'app_owner', q{CALL tenantmig.wait('small_disk', '30 s')}, qr/ERROR:  TM007: run [0-9]+ of migration "small_disk" failed.*DETAIL:  53100: .*No space left on device/s);
   is(super(state_of('small_disk')), 'failed', 'the run has failed');
-  super("COPY (SELECT 1) TO PROGRAM 'rm $disk/ballast'");
+  super("COPY (SELECT 1) TO PROGRAM 'cat >/dev/null; rm $disk/ballast'");
   owner(q{SELECT tenantmig.resume('small_disk')});
   whole('small_disk', 2000);
 }

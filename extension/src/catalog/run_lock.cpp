@@ -3,14 +3,16 @@
 namespace tenantmig {
 
 namespace {
-constexpr std::uint16_t sub_object = 1; // tells our lock from those that DDL takes on objects
+// They tell our locks from those that DDL takes on objects.
+constexpr std::uint16_t sub_object = 1;
+constexpr std::uint16_t followers_sub_object = 2;
 
-LOCKTAG tag_of(std::int64_t migration) {
+LOCKTAG tag_of(std::int64_t migration, std::uint16_t which = sub_object) {
     auto number = static_cast<std::uint32_t>(migration);
-    return pg_call([number] {
+    return pg_call([number, which] {
         Oid table = get_relname_relid("migration", get_namespace_oid("tenantmig", false));
         LOCKTAG tag;
-        SET_LOCKTAG_OBJECT(tag, MyDatabaseId, table, number, sub_object);
+        SET_LOCKTAG_OBJECT(tag, MyDatabaseId, table, number, which);
         // Of the other kind a session's locks go, too, whenever a transaction is aborted: each batch that meets a
         // lock would end our being the only one.
         tag.locktag_lockmethodid = USER_LOCKMETHOD;
@@ -20,8 +22,12 @@ LOCKTAG tag_of(std::int64_t migration) {
 } // namespace
 
 bool lock_active_for_transaction(std::int64_t migration) {
-    LOCKTAG tag = tag_of(migration);
-    return pg_call([&tag] { return LockAcquire(&tag, ExclusiveLock, false, true); }) != LOCKACQUIRE_NOT_AVAIL;
+    LOCKTAG tag = tag_of(migration), followers = tag_of(migration, followers_sub_object);
+    return pg_call([&tag, &followers] {
+        if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL) return false;
+        (void)LockAcquire(&followers, ExclusiveLock, false, false);
+        return true;
+    });
 }
 
 bool is_active(std::int64_t migration) {
@@ -37,11 +43,22 @@ bool is_active(std::int64_t migration) {
     });
 }
 
+void stay_in_crew(std::int64_t migration) {
+    LOCKTAG tag = tag_of(migration, followers_sub_object);
+    pg_call([&tag] { (void)LockAcquire(&tag, ShareLock, true, false); });
+}
+
 bool ActiveLock::acquire(std::int64_t migration, bool wait) {
     tag_ = tag_of(migration);
     LOCKTAG *tag = &tag_;
     held_ = pg_call([tag, wait] { return LockAcquire(tag, ExclusiveLock, true, !wait); }) != LOCKACQUIRE_NOT_AVAIL;
-    return held_;
+    if (!held_) return false;
+    LOCKTAG followers = tag_of(migration, followers_sub_object);
+    pg_call([&followers] {
+        (void)LockAcquire(&followers, ExclusiveLock, true, false);
+        (void)LockRelease(&followers, ExclusiveLock, true);
+    });
+    return true;
 }
 
 ActiveLock::~ActiveLock() {

@@ -6,6 +6,9 @@
 
 namespace tenantmig {
 
+// A worker that follows a leader holds a second one, shared, as long as its process lives: whoever becomes the only one
+// waits for followers of a leader that has died, which may still be in a batch.
+void stay_in_crew(std::int64_t migration);
 // Until the end of the transaction; false if another process has it.
 bool lock_active_for_transaction(std::int64_t migration);
 // Whether another process holds it.

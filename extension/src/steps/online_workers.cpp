@@ -82,7 +82,10 @@ void work(RunShared *shared, dsm_handle segment, std::int32_t number) {
         if (!wait_for_starter(*transactions, shared->starter)) return;
     }
     MigrationRecord record;
-    transactions->run(false, [&] { record = get_migration(get_run(shared->run).migration_id); });
+    transactions->run(false, [&] {
+        record = get_migration(get_run(shared->run).migration_id);
+        if (number > 1) stay_in_crew(record.id);
+    });
     if (number > 1) {
         follow_run(*transactions, shared, record, number);
         return;
