@@ -21,10 +21,11 @@ SECTIONS = [
     ("Review", "See [review.md](review.md).", ["review", "resolve", "dismiss", "import_reviews"]),
     ("Change log and undo", "See [changelog.md](changelog.md).",
      ["digest", "verify_changes", "rollback", "undo_script", "unpack", "row_key"]),
+    ("Guards", "See [guards.md](guards.md).", ["attach_guard", "detach_guard", "guard_tenant_key"]),
     ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
 ]
 VIEWS = ["migrations", "steps", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
-         "active_migrations"]
+         "guards", "drift", "active_migrations"]
 
 CHECK = {"check_name": "the check; several lines have the same name where there are several steps", "status": "`PASS`, `WARN` or `FAIL`",
          "expected": "what was asked for", "actual": "what was found", "detail": "of what, and how many", "hint": "what to do; NULL for `PASS`"}
@@ -33,7 +34,10 @@ COUNT = {"relation": "table", "outcome": "`assigned`, `conflict`, `orphan`, `unk
          "row_count": "rows", "deleted_count": "how many of them are soft-deleted already"}
 DECISION = {"relation": "table", "row_key": "key of the row, `{column: value}`", "class": "`conflict`, `orphan` or `unknown_tenant`",
             "state": "`resolved` or `dismissed`", "tenant": "the tenant that was written", "decided_by": "who"}
+GUARD = {"step": "position of the guard step in the spec, from 1", "relation": "table that it stands on", "column_name": "the tenant key", "kind": "`tenant_key`",
+         "mode": "`fill`, `reject` or `warn`", "trigger_name": "the trigger that does the work"}
 COLUMNS = {
+    "attach_guard": {**GUARD, "outcome": "`attached`, `unchanged` or `replaced`"}, "detach_guard": {**GUARD, "outcome": "`detached` or `missing`"},
     "check_migration": {"step": "position in the spec, from 1; the lines stand in the order of execution", "kind": "kind of the step", "relation": "table",
                         "column_name": "its tenant key", "source": "a source of the step, by the name that it has in counts and log",
                         "tenant_column": "where the evidence stands", "note": "kind of the source, and what identifies a row"},
