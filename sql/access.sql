@@ -12,7 +12,7 @@ SELECT tenantmig.grant_access('regress_reviewer', 'reviewer');
 SELECT tenantmig.grant_access('regress_operator', 'operator');
 SELECT tenantmig.grant_access('Regress "odd"', 'viewer');
 
--- the matrix of roles and functions; nothing is for everybody, grant_access is for nobody
+-- the matrix of roles and functions; nothing is for everybody (but the trigger function, which adding a partition takes), grant_access is for nobody
 SELECT p.oid::regprocedure AS function, has_function_privilege('regress_nobody', p.oid, 'EXECUTE') AS nobody,
   has_function_privilege('regress_viewer', p.oid, 'EXECUTE') AS viewer, has_function_privilege('regress_reviewer', p.oid, 'EXECUTE') AS reviewer,
   has_function_privilege('regress_operator', p.oid, 'EXECUTE') AS operator

@@ -253,7 +253,7 @@ ALTER TABLE who.subpart OWNER TO postgres;
 ALTER TABLE who.part OWNER TO postgres;
 SELECT * FROM who.attempt($$SELECT tenantmig.rollback(max(id)) FROM tenantmig.runs$$);
 
--- EXECUTE is nobody's, nor are the tables and sequences; views and functions go by grant_access
+-- EXECUTE is nobody's (but the trigger function's, which adding a partition takes), nor are the tables and sequences; views and functions go by grant_access
 CREATE ROLE regress_nobody;
 SELECT p.oid::regprocedure AS open_to_all FROM pg_proc p WHERE p.pronamespace = 'tenantmig'::regnamespace
   AND (p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0));

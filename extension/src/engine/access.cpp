@@ -43,7 +43,6 @@ constexpr Right rights[] = {
     {"cancel", full},
     {"wait", full},
     {"undo", full},
-    {"guard_tenant_key", full},
     {"attach_guard", full},
     {"detach_guard", full},
 };

@@ -10,6 +10,18 @@ struct LeafList {
     int count;
 };
 
+// Guards let what the engine writes pass as it is.
+bool foreign_before_update(const TriggerDesc *triggers) {
+    Oid ours = get_namespace_oid("tenantmig", true);
+    for (int i = 0; i < triggers->numtriggers; i++) {
+        const Trigger *trigger = &triggers->triggers[i];
+        if (TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE) &&
+            get_func_namespace(trigger->tgfoid) != ours)
+            return true;
+    }
+    return false;
+}
+
 // What a relation itself stands in the way with; empty if nothing does.
 const char *obstacle(Relation rel, AttrNumber *partition_columns, int *partition_column_count) {
     if (rel->rd_rel->relkind == RELKIND_FOREIGN_TABLE) return "a foreign table";
@@ -23,7 +35,7 @@ const char *obstacle(Relation rel, AttrNumber *partition_columns, int *partition
     if (rel->rd_rules) return "rules";
     if (rel->rd_rel->relhassubclass && rel->rd_rel->relkind == RELKIND_RELATION) return "inheritance children";
     // a trigger could move the row to another partition, which only the executor does
-    if (rel->rd_rel->relispartition && rel->trigdesc && rel->trigdesc->trig_update_before_row)
+    if (rel->rd_rel->relispartition && rel->trigdesc && foreign_before_update(rel->trigdesc))
         return "a BEFORE UPDATE trigger on a partition";
     return nullptr;
 }

@@ -7,6 +7,7 @@
 #include "bridge/results.hpp"
 #include "steps/backfill.hpp"
 #include "steps/crew.hpp"
+#include "steps/guard.hpp"
 #include "steps/online.hpp"
 #include "steps/progress.hpp"
 
@@ -342,6 +343,7 @@ void lead_run(Transactions &transactions, RunShared *shared, dsm_handle own_segm
             shared->next_batch = highest + 1;
         });
         worker.tell("starting", "", "");
+        worker.insist(true, [&] { attach_capture_guards(record); });
         if (shared->worker_limit > 1) {
             crew = std::make_unique<Crew>(worker, own_segment, shared->worker_limit);
             worker.crew = crew.get();
