@@ -92,9 +92,9 @@ CREATE VIEW tenantmig.stat_progress AS
   LEFT JOIN LATERAL (
     SELECT CASE WHEN r.undo_started_at IS NULL THEN r.row_total
                 ELSE (SELECT coalesce(sum(b.row_count), 0)::bigint FROM tenantmig.batch_log b WHERE b.run_id = r.id AND b.kind <> 'rollback') END AS rows) t ON true
-  WHERE r.mode = 'online' AND (v.state IN ('planned', 'running', 'interrupted', 'paused', 'failed')
-                               OR r.undo_started_at IS NOT NULL AND v.state NOT IN ('rolled_back', 'cancelled'))
-    AND r.id = (SELECT max(l.id) FROM tenantmig.run_log l WHERE l.migration_id = r.migration_id);
+  WHERE r.undo_started_at IS NOT NULL AND r.state <> 'rolled_back'
+     OR r.mode = 'online' AND v.state IN ('planned', 'running', 'interrupted', 'paused', 'failed')
+        AND r.id = (SELECT max(l.id) FROM tenantmig.run_log l WHERE l.migration_id = r.migration_id);
 COMMENT ON VIEW tenantmig.stat_progress IS 'the latest online run of each migration that is not finished: how far it is';
 COMMENT ON COLUMN tenantmig.stat_progress.migration IS 'name of the migration';
 COMMENT ON COLUMN tenantmig.stat_progress.run_id IS 'run';

@@ -19,6 +19,14 @@ LOCKTAG tag_of(std::int64_t migration, std::uint16_t which = sub_object) {
         return tag;
     });
 }
+
+bool held_by_us(const LOCKTAG *tag) {
+#if PG_VERSION_NUM >= 170000
+    return LockHeldByMe(tag, ExclusiveLock, false);
+#else
+    return LockHeldByMe(tag, ExclusiveLock);
+#endif
+}
 } // namespace
 
 bool lock_active_for_transaction(std::int64_t migration) {
@@ -33,13 +41,8 @@ bool lock_active_for_transaction(std::int64_t migration) {
 bool is_active(std::int64_t migration) {
     LOCKTAG tag = tag_of(migration);
     return pg_call([&tag] {
-    // not GetLockConflicts: that leaves out whoever is between two transactions
-#if PG_VERSION_NUM >= 170000
-        bool ours = LockHeldByMe(&tag, ExclusiveLock, false);
-#else
-        bool ours = LockHeldByMe(&tag, ExclusiveLock);
-#endif
-        return LockWaiterCount(&tag) > (ours ? 1 : 0); // holders are counted as well
+        // not GetLockConflicts: that leaves out whoever is between two transactions
+        return LockWaiterCount(&tag) > (held_by_us(&tag) ? 1 : 0); // holders are counted as well
     });
 }
 
@@ -61,11 +64,21 @@ bool ActiveLock::acquire(std::int64_t migration, bool wait) {
     return true;
 }
 
+bool ActiveLock::keep() {
+    if (!held_) return false;
+    LOCKTAG *tag = &tag_;
+    held_ = pg_call(
+        [tag] { return held_by_us(tag) || LockAcquire(tag, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL; });
+    return held_;
+}
+
 ActiveLock::~ActiveLock() {
     if (!held_) return;
     try {
         LOCKTAG *tag = &tag_;
-        pg_call([tag] { (void)LockRelease(tag, ExclusiveLock, true); });
+        pg_call([tag] {
+            if (held_by_us(tag)) (void)LockRelease(tag, ExclusiveLock, true);
+        });
     } catch (...) { // the end of the process releases it
     }
 }

@@ -23,6 +23,10 @@ public:
     ActiveLock &operator=(const ActiveLock &) = delete;
     bool acquire(std::int64_t migration, bool wait = false); // false if another process has it
 
+    // Whether it is still held: code of users can release all locks of a session. Takes it again if it can; false if
+    // another process has it now. In a transaction.
+    bool keep();
+
 private:
     LOCKTAG tag_ = {};
     bool held_ = false;

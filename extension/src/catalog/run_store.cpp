@@ -30,6 +30,16 @@ void set_run_state(std::int64_t run, const char *state, const std::string &error
               {bigint_value(run), text_value(state), text_value(error)});
 }
 
+void begin_run(std::int64_t run) {
+    Rows rows =
+        own_query("UPDATE tenantmig.run_log SET state = 'running', error = NULL, finished_at = NULL WHERE id = $1 "
+                  "AND state IN ('planned', 'running') RETURNING id",
+                  {bigint_value(run)});
+    if (rows.empty())
+        throw Error(sqlstate::prerequisite_state, fmt::format("run {} is {}", run, get_run(run).state),
+                    "It was ended before it began.", "SELECT * FROM tenantmig.runs shows it.");
+}
+
 void fail_planned_run(std::int64_t run, const std::string &error) {
     own_query(
         "UPDATE tenantmig.run_log SET state = 'failed', error = $2, finished_at = clock_timestamp() WHERE id = $1 "
@@ -192,12 +202,14 @@ void save_worker(std::int64_t run, const WorkerReport &report) {
               "rows_done, rows_written, hot_rows, batch_rows, rate, throttle, error, changed_columns) VALUES "
               "($1, $2, $3, $4, $5, $6, nullif($7, ''), nullif($8, ''), $9, $10, $11, nullif($12, 0), "
               "nullif($13::float8, 0), nullif($14, ''), nullif($15, ''), $16) ON CONFLICT (run_id, worker) DO UPDATE "
-              "SET pid = excluded.pid, state = excluded.state, phase = excluded.phase, step = excluded.step, relation "
+              "SET pid = excluded.pid, state = excluded.state, phase = excluded.phase, step = CASE WHEN excluded.step "
+              "= 0 THEN w.step ELSE excluded.step END, relation "
               "= coalesce(excluded.relation, w.relation), path = coalesce(excluded.path, w.path), "
               "rows_done = w.rows_done + excluded.rows_done, rows_written = w.rows_written + excluded.rows_written, "
               "hot_rows = w.hot_rows + excluded.hot_rows, batch_rows = coalesce(excluded.batch_rows, w.batch_rows), "
               "rate = coalesce(excluded.rate, w.rate), throttle = excluded.throttle, error = coalesce(excluded.error, "
-              "w.error), changed_columns = CASE WHEN excluded.changed_columns = '{}' THEN w.changed_columns ELSE "
+              "w.error), changed_columns = CASE WHEN excluded.changed_columns = '{}' AND excluded.step IN (0, w.step) "
+              "THEN w.changed_columns ELSE "
               "excluded.changed_columns END, started_at = CASE WHEN w.pid = excluded.pid THEN w.started_at ELSE "
               "clock_timestamp() END, updated_at = clock_timestamp()",
               {bigint_value(run), int_value(report.worker), int_value(MyProcPid), text_value(report.state),
@@ -232,10 +244,11 @@ void retire_workers(std::int64_t run) {
 void note_changed_columns(std::int64_t run, std::int32_t step) {
     own_query("UPDATE tenantmig.run_log r SET tables = (SELECT jsonb_agg(CASE WHEN (t.item ->> 'step')::integer = $2 "
               "THEN t.item || jsonb_build_object('changed_columns', (SELECT coalesce(jsonb_agg(DISTINCT u ORDER BY u), "
-              "'[]') FROM tenantmig.run_worker w, unnest(w.changed_columns) u WHERE w.run_id = $1)) ELSE t.item END "
+              "'[]') FROM tenantmig.run_worker w, unnest(w.changed_columns) u WHERE w.run_id = $1 AND w.step = $2)) "
+              "ELSE t.item END "
               "ORDER BY t.position) FROM jsonb_array_elements(r.tables) WITH ORDINALITY t(item, position)) "
               "WHERE r.id = $1 AND EXISTS (SELECT FROM tenantmig.run_worker w WHERE w.run_id = $1 AND "
-              "w.changed_columns <> '{}')",
+              "w.step = $2 AND w.changed_columns <> '{}')",
               {bigint_value(run), int_value(step)});
 }
 

@@ -12,6 +12,7 @@ std::optional<RunRecord> unfinished_run(std::int64_t migration);
 bool is_online(std::int64_t run);
 // State, with the error that led to it (empty: none).
 void set_run_state(std::int64_t run, const char *state, const std::string &error);
+void begin_run(std::int64_t run); // 55000 unless it is planned: somebody has ended it meanwhile
 void fail_planned_run(std::int64_t run, const std::string &error); // that never came to run
 void take_up_run(std::int64_t run, std::int32_t workers, const std::string &plan_hash);
 void set_run_tables(std::int64_t run, std::int64_t row_total, const std::string &tables);

@@ -163,9 +163,13 @@ void HeapWriter::write_one(State *state, Item *item, bool watch) {
 
     LockTupleMode mode;
     bool update_indexes = false;
-    // A row that we have locked counts as being modified, unless we would wait.
+    // A row that we have locked counts as being modified, unless we would wait. So does one that a foreign key's check
+    // elsewhere has locked FOR KEY SHARE, for which nobody has to wait.
+    std::uint16_t flags = item->tuple.t_data->t_infomask;
+    bool key_share = !(flags & HEAP_XMAX_INVALID) && !(flags & HEAP_XMAX_IS_MULTI) && HEAP_XMAX_IS_LOCKED_ONLY(flags) &&
+                     HEAP_XMAX_IS_KEYSHR_LOCKED(flags);
     TM_Result updated = table_tuple_update(rel, &tid, slot, estate->es_output_cid, estate->es_snapshot, InvalidSnapshot,
-                                           state->before_row, &failure, &mode, &update_indexes);
+                                           state->before_row || key_share, &failure, &mode, &update_indexes);
     if (updated == TM_SelfModified) refuse_self_modified(estate, failure);
     if (updated != TM_Ok) return;
     List *recheck = NIL;

@@ -109,6 +109,12 @@ void OnlineWorker::poll() {
     transactions.run(false, [this] {
         request_ = read_request(shared->run);
         pacer.use(load_pace(record.id));
+        if (lock && !lock->keep())
+            throw Error(
+                sqlstate::object_in_use, fmt::format("the lock of migration {} was lost", core::excerpt(record.name)),
+                "Code of a user in one of our transactions released all locks of the session, a trigger that calls "
+                "pg_advisory_unlock_all() for instance, and another run has begun.",
+                "SELECT * FROM tenantmig.stat_progress shows the other run.");
     });
     if (crew) crew->look_while_walking();
 }
@@ -163,7 +169,7 @@ Stop OnlineWorker::between_batches() {
             report.done = report.written = report.hot = 0;
             transactions.run(false, [this] { save_worker(shared->run, report); });
         }
-        rest(pace.rest_ms);
+        rest_for_pace(pace.rest_ms);
         if (!stopped) return stop_of(shared);
         poll();
         transactions.run(false, [this] {
@@ -174,6 +180,19 @@ Stop OnlineWorker::between_batches() {
             read_pace_signals(tables);
         });
         if (leads()) tell_progress();
+    }
+}
+
+// Rests in pieces, and hears meanwhile of requests and of other settings.
+void OnlineWorker::rest_for_pace(double milliseconds) {
+    TimestampTz begun = now();
+    auto rested = [begun] { return static_cast<double>(now() - begun) / 1000.0; };
+    while (rested() < milliseconds && stop_of(shared) == Stop::no) {
+        rest(std::min(milliseconds - rested(), static_cast<double>(poll_interval) / 1000.0));
+        if (now() - polled_ < poll_interval) continue;
+        poll();
+        if (!request_.empty()) return;
+        milliseconds = std::min(milliseconds, pacer.pace().rest_ms);
     }
 }
 
@@ -269,6 +288,7 @@ Stop run_steps(OnlineWorker &worker) {
         if (static_cast<std::int32_t>(position) < done) continue;
         const ResolvedStep &step = worker.migration.steps[position];
         worker.report.step = step.spec.number;
+        worker.report.changed_columns.clear();
         StepLeader leader(worker, step, position);
         Stop stop = leader.run();
         if (stop != Stop::no) return stop;
@@ -324,19 +344,24 @@ std::int64_t prepare_run(const MigrationRecord &record, const OnlineOptions &opt
     return insert_online_run(record.id, hash, options.workers);
 }
 
-void lead_run(Transactions &transactions, RunShared *shared, dsm_handle own_segment, const MigrationRecord &record) {
+void lead_run(Transactions &transactions, RunShared *shared, dsm_handle own_segment, const MigrationRecord &record,
+              ActiveLock &lock) {
     OnlineWorker worker(transactions, shared, record, 1);
+    worker.lock = &lock;
     std::unique_ptr<Crew> crew;
     StateChange change = {"completed", ""};
     std::exception_ptr failure;
+    bool begun = true; // if not, its state is not ours to set
     try {
         worker.insist(true, [&] {
+            begun = false;
             worker.resolve();
-            set_run_state(shared->run, "running", "");
+            begin_run(shared->run);
             SpinGuard guard(&shared->mutex);
             shared->slots[0].pid = MyProcPid;
             shared->slots[0].state = WorkerState::walking;
         });
+        begun = true;
         transactions.run(false, [&] {
             std::int32_t highest = highest_batch(shared->run);
             SpinGuard guard(&shared->mutex);
@@ -371,7 +396,7 @@ void lead_run(Transactions &transactions, RunShared *shared, dsm_handle own_segm
     set_stop(shared, Stop::finished);
     if (worker.crew) worker.crew->dismiss();
     try {
-        note_state(worker, change);
+        if (begun) note_state(worker, change);
     } catch (...) {
         if (!failure) throw; // without our tables there is nothing to note it in; the first error tells why
     }
@@ -407,7 +432,7 @@ void run_in_session(FunctionCallInfo call, const std::string &name, const Online
                     fmt::format("another run is active on migration {}", core::excerpt(record.name)),
                     "It began at this moment.", "SELECT * FROM tenantmig.stat_progress shows it.");
     Segment segment = create_run_segment(run, 1, InvalidTransactionId, options.budget);
-    lead_run(*transactions, static_cast<RunShared *>(segment.address()), segment.handle(), record);
+    lead_run(*transactions, static_cast<RunShared *>(segment.address()), segment.handle(), record, lock);
 }
 
 // ---- requests
@@ -415,11 +440,14 @@ void run_in_session(FunctionCallInfo call, const std::string &name, const Online
 namespace {
 RunRecord active_run(const MigrationRecord &record, const char *what) {
     require_owner(record);
+    // an undo works on a run of the past; a run that start() has planned has its leader in a moment
     Rows rows =
-        own_query("SELECT id FROM tenantmig.run_log WHERE migration_id = $1 AND mode = 'online' ORDER BY id DESC "
-                  "LIMIT 1",
+        own_query("SELECT id, state = 'planned' AND taken_up_at > now() - interval '1 minute' FROM "
+                  "tenantmig.run_log WHERE migration_id = $1 AND (mode = 'online' OR undo_started_at IS NOT NULL "
+                  "AND state <> 'rolled_back') ORDER BY (undo_started_at IS NOT NULL AND state <> "
+                  "'rolled_back') DESC, id DESC LIMIT 1",
                   {bigint_value(record.id)});
-    if (rows.empty() || !is_active(record.id))
+    if (rows.empty() || (!rows.boolean(0, 2) && !is_active(record.id)))
         throw Error(sqlstate::prerequisite_state,
                     fmt::format("no run of migration {} is at work", core::excerpt(record.name)), {},
                     fmt::format("There is nothing to {}; SELECT * FROM tenantmig.runs shows what there was.", what));
@@ -437,13 +465,11 @@ std::string pause_run(const std::string &name) {
 std::string cancel_run(const std::string &name) {
     MigrationRecord record = get_migration(name);
     require_owner(record);
-    if (is_active(record.id)) {
-        RunRecord run = active_run(record, "cancel");
-        request_stop(run.id, "cancel");
+    auto run = unfinished_run(record.id);
+    if (is_active(record.id) || !run || run->state == "planned") {
+        request_stop(active_run(record, "cancel").id, "cancel"); // says if there is none
         return "cancelling";
     }
-    auto run = unfinished_run(record.id);
-    if (!run) (void)active_run(record, "cancel"); // says that there is none
     lock_migration(record);
     set_run_state(run->id, "cancelled", run->error);
     clear_request(run->id);

@@ -36,6 +36,7 @@ public:
     MemoryContext memory;       // for as long as the process works on the run
     TimestampTz deadline = 0;   // of the budget, 0: none. The leader minds it
     WorkerReport report;        // what the next save_worker() says
+    ActiveLock *lock = nullptr; // the leader's: makes this run the only one
     class Crew *crew = nullptr; // the leader's: the other workers
 
     bool leads() const { return number == 1; }
@@ -56,6 +57,7 @@ public:
 
 private:
     void poll();
+    void rest_for_pace(double milliseconds);
     PaceMemory pace_memory_;
     TimestampTz polled_ = 0, signals_read_ = 0, told_ = 0, notified_ = 0, last_batch_ = 0;
     bool somebody_waited_ = false;
@@ -174,7 +176,8 @@ private:
 std::int64_t prepare_run(const MigrationRecord &record, const OnlineOptions &options, bool must_resume,
                          bool may_resume);
 // All that the leader does, until the run is completed, paused, cancelled or failed. The lock is held already.
-void lead_run(Transactions &transactions, RunShared *shared, dsm_handle segment, const MigrationRecord &record);
+void lead_run(Transactions &transactions, RunShared *shared, dsm_handle segment, const MigrationRecord &record,
+              ActiveLock &lock);
 // What a worker of another process does: walks until the leader says that it is over.
 void follow_run(Transactions &transactions, RunShared *shared, const MigrationRecord &record, std::int32_t number);
 

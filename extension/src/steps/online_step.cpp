@@ -1,5 +1,6 @@
 // What the leader of a run does for one step: reads the evidence, publishes the walk and walks along, then sweeps and
 // checks with the evidence as it is at the end.
+#include "core/evidence_map.hpp"
 #include "core/key_text.hpp"
 #include "core/undo_text.hpp"
 #include <nlohmann/json.hpp>
@@ -83,13 +84,26 @@ core::DigestSeed random_seed() {
     return seed;
 }
 
+// Orphans that this run has soft-deleted: they have no tenant key, and are done with all the same.
+std::set<std::uint64_t> soft_deleted_rows(std::int64_t run, const ResolvedStep &step) {
+    std::set<std::uint64_t> rows;
+    if (step.spec.on_orphan != core::OnOrphan::soft_delete) return rows;
+    for_each_entry(run, false, [&](const ChangeEntry &entry) {
+        if (entry.step != step.spec.number || entry.kind != "backfill" || entry.source != "soft_delete") return;
+        for (const std::string &key : entry.keys)
+            rows.insert(core::hash_key(key));
+    });
+    return rows;
+}
+
 // Rows of one evaluation: those that are to be written go to a spool, those that nobody can decide to the queue.
 class Sorter : public RowConsumer {
 public:
     Sorter(const ResolvedStep &step, BatchRecorder &recorder, RowRules &rules, ChangeLogWriter &log,
-           const TenantDictionary &tenants, KeySpool &writes, KeySpool *suspects)
-        : step_(step), recorder_(recorder), rules_(rules), log_(log), tenants_(tenants), writes_(writes),
-          suspects_(suspects), counts_(step) {}
+           const TenantDictionary &tenants, const std::set<std::uint64_t> &deleted, KeySpool &writes,
+           KeySpool *suspects)
+        : step_(step), recorder_(recorder), rules_(rules), log_(log), tenants_(tenants), deleted_(deleted),
+          writes_(writes), suspects_(suspects), counts_(step) {}
 
     void row(const EvaluatedRow &row) override {
         const Datum *key = row.slot->tts_values;
@@ -107,6 +121,9 @@ public:
         }
         RowAction action = rules_.act(row.decision, row.deleted, key, row.candidates);
         if (action.kind == RowAction::Kind::queue) {
+            if (row.deleted && row.decision.outcome == core::Outcome::orphan && !deleted_.empty() &&
+                deleted_.contains(core::hash_key(recorder_.packed_key(key))))
+                return;
             counts_.add(row.decision, row.candidates, row.deleted);
             recorder_.queue(row.decision.outcome, key, row.candidates);
             return;
@@ -134,6 +151,7 @@ private:
     RowRules &rules_;
     ChangeLogWriter &log_;
     const TenantDictionary &tenants_;
+    const std::set<std::uint64_t> &deleted_; // rows, by the hash of their keys
     KeySpool &writes_;
     KeySpool *suspects_;
     OutcomeCounts counts_;
@@ -398,7 +416,8 @@ Stop StepLeader::sweep_and_check() {
         recorder_ = std::make_unique<BatchRecorder>(worker_.record, step_, *tenants_, shared->run, worker_.memory);
         recorder_->load_queue();
         ChangeLogWriter log(shared->run, worker_.number);
-        Sorter sorter(step_, *recorder_, *rules_, log, *tenants_, writes, &suspects);
+        const std::set<std::uint64_t> deleted = soft_deleted_rows(shared->run, step_);
+        Sorter sorter(step_, *recorder_, *rules_, log, *tenants_, deleted, writes, &suspects);
         evaluation.evaluate(sorter);
         sorter.portion_done();
         recorder_->close_settled();

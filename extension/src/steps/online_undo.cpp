@@ -200,6 +200,7 @@ void undo_online(FunctionCallInfo call, std::int64_t id, std::int64_t budget) {
     Segment segment = create_run_segment(id, 1, InvalidTransactionId, budget);
     auto *shared = static_cast<RunShared *>(segment.address());
     OnlineWorker worker(*transactions, shared, record, 1);
+    worker.lock = &lock;
     transactions->run(false, [&] {
         std::int32_t highest = highest_batch(id);
         SpinGuard guard(&shared->mutex);

@@ -12,6 +12,7 @@ namespace tenantmig {
 
 namespace {
 constexpr int batch_lock_timeout = 1000;              // milliseconds
+constexpr double blocked_rest = 200;                  // milliseconds
 constexpr int most_failures = 5;                      // of one range; then the last sweep takes its rows
 constexpr std::int64_t horizon_patience = 200 * 1000; // microseconds without anything to do
 constexpr std::int64_t horizon_nap = 1;               // milliseconds
@@ -214,9 +215,13 @@ Stop Walker::walk() {
                 },
                 batch_lock_timeout);
         } catch (const PgError &caught) {
-            tenant_gone = caught.data()->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION;
-            if (!found || !(goes_away(caught) || tenant_gone)) throw;
+            tenant_gone = found && caught.data()->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION;
+            if (!goes_away(caught) && !tenant_gone) throw;
             error = caught.what();
+        }
+        if (!error.empty() && !found) { // somebody's DDL waits in front of us: nothing was taken yet
+            worker_.rest(blocked_rest);
+            continue;
         }
         if (!error.empty()) {
             if (tenant_gone) chosen.failures = most_failures - 1;

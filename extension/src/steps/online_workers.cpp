@@ -92,7 +92,7 @@ void work(RunShared *shared, dsm_handle segment, std::int32_t number) {
     }
     ActiveLock lock;
     transactions->run(false, [&] { (void)lock.acquire(record.id, true); });
-    lead_run(*transactions, shared, segment, record);
+    lead_run(*transactions, shared, segment, record, lock);
 }
 } // namespace
 
@@ -119,6 +119,7 @@ void follow_run(Transactions &transactions, RunShared *shared, const MigrationRe
                 resolved = true;
                 const ResolvedStep &step = worker.migration.steps.at(joined.step_position);
                 worker.report.step = step.spec.number;
+                worker.report.changed_columns.clear();
                 worker.tell("walk", step.label(), "direct");
                 core::SharedEvidence evidence(walk->evidence());
                 TenantDictionary tenants(step.tenant_class);

@@ -191,7 +191,7 @@ void verify_step(const RunRecord &run, bool online, const MigrationRecord &recor
     }
     result.push_back(check(
         "row_count", rows_now >= rows_before, fmt::format(">= {}", rows_before), std::to_string(rows_now), step.label(),
-        "Rows have gone since the run began. It deletes none: find out who did.", online ? "WARN" : "FAIL"));
+        "Rows have gone since the run. It deletes none: find out who did.", online ? "WARN" : "FAIL"));
     std::int64_t unknown = 0;
     std::string example;
     for (std::size_t i = 0; i < verifier.tenant_rows().size(); i++)
