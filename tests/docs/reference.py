@@ -57,7 +57,7 @@ COLUMNS = {
 
 QUERY = """
 BEGIN;
-CREATE ROLE docs_viewer; CREATE ROLE docs_reviewer; CREATE ROLE docs_operator;
+CREATE ROLE docs_nobody; CREATE ROLE docs_viewer; CREATE ROLE docs_reviewer; CREATE ROLE docs_operator;
 SELECT tenantmig.grant_access('docs_viewer', 'viewer'), tenantmig.grant_access('docs_reviewer', 'reviewer'), tenantmig.grant_access('docs_operator', 'operator')
 \\g /dev/null
 SELECT json_build_object('functions', (
@@ -66,7 +66,7 @@ SELECT json_build_object('functions', (
       'default', pg_get_function_arg_default(p.oid, n))) FROM generate_series(1, p.pronargs) n),
     'columns', (SELECT json_agg(json_build_object('name', p.proargnames[n], 'type', format_type(t, NULL)) ORDER BY n)
       FROM unnest(p.proallargtypes) WITH ORDINALITY a (t, n) WHERE p.proargmodes[n] IN ('o', 't')),
-    'level', CASE WHEN has_function_privilege('docs_viewer', p.oid, 'EXECUTE') THEN 'viewer' WHEN has_function_privilege('docs_reviewer', p.oid, 'EXECUTE')
+    'level', CASE WHEN has_function_privilege('docs_nobody', p.oid, 'EXECUTE') THEN 'everybody' WHEN has_function_privilege('docs_viewer', p.oid, 'EXECUTE') THEN 'viewer' WHEN has_function_privilege('docs_reviewer', p.oid, 'EXECUTE')
       THEN 'reviewer' WHEN has_function_privilege('docs_operator', p.oid, 'EXECUTE') THEN 'operator' ELSE 'owner' END)
     ORDER BY p.pronargs DESC) FROM pg_proc p WHERE p.pronamespace = 'tenantmig'::regnamespace),
   'views', (
@@ -76,7 +76,7 @@ SELECT json_build_object('functions', (
   FROM pg_class c WHERE c.relnamespace = 'tenantmig'::regnamespace AND c.relkind = 'v'));
 ROLLBACK;
 """
-LEVELS = {"viewer": "viewer, reviewer, operator", "reviewer": "reviewer, operator", "operator": "operator", "owner": "the extension's owner, superusers"}
+LEVELS = {"everybody": "everybody, see [security.md](security.md)", "viewer": "viewer, reviewer, operator", "reviewer": "reviewer, operator", "operator": "operator", "owner": "the extension's owner, superusers"}
 
 HEAD = """# Reference
 
@@ -86,7 +86,7 @@ and the catalogue differ. `\\df+ tenantmig.*` and `\\d+ tenantmig.runs` show the
 - **Functions run in the caller's transaction.** Nothing is committed behind your back, and `ROLLBACK` takes back what a call did; what
   `start` and `resume` set going begins when it commits.
 - **Procedures** are called with `CALL`, outside of transaction blocks: they commit as they go.
-- **Nothing is for everybody.** EXECUTE is revoked from PUBLIC; `grant_access(role, level)` opens it. "Who" names the levels; a
+- **Nothing is for everybody**, the trigger function of guards excepted. EXECUTE is revoked from PUBLIC; `grant_access(role, level)` opens it. "Who" names the levels; a
   function that reads or writes user tables needs the table owner's privileges besides, see [security.md](security.md).
 - **Errors** are explained in [errors.md](errors.md). Any function can also fail with 22004 where an argument must not be NULL.
 - **Table names** in arguments are written as SQL writes them: `customers`, `crm.customers`, `"My Customers"`.
