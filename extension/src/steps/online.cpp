@@ -257,11 +257,13 @@ StateChange state_after(const std::exception_ptr &error) {
         std::rethrow_exception(error);
     } catch (const PgError &caught) {
         int code = caught.data()->sqlerrcode;
-        if (code == ERRCODE_QUERY_CANCELED || code == ERRCODE_UNDEFINED_TABLE || code == ERRCODE_UNDEFINED_COLUMN)
+        if (code == ERRCODE_QUERY_CANCELED || code == ERRCODE_UNDEFINED_TABLE || code == ERRCODE_UNDEFINED_COLUMN ||
+            goes_away(caught))
             return {"paused", text};
     } catch (const Error &caught) {
         std::string_view state = caught.state();
-        if (state == sqlstate::table_changed || state == sqlstate::rows_locked || state == sqlstate::plan_changed)
+        if (state == sqlstate::table_changed || state == sqlstate::rows_locked || state == sqlstate::plan_changed ||
+            state == sqlstate::lock_not_available)
             return {"paused", text};
     } catch (...) { // fails it
     }
