@@ -9,8 +9,8 @@ import tempfile
 
 TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z|[+-]\d\d(:?\d\d)?)?")
 HASH = re.compile(r"\b[0-9a-f]{64}\b")
-# and the entries of a log, which are as many as workers and page passes made
-DURATION = re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b|(?<=rows per second)( +\| )\d+|(?<=run \d: )\d+(?= entries)")
+# and the entries of the log of client.md's online run, which are as many as workers and page passes made
+DURATION = re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b|(?<=rows per second)( +\| )\d+|(?<=run 2: )\d+(?= entries, 28 rows)")
 MARK = "--- end of block ---"
 SECONDS = 120
 
