@@ -13,3 +13,9 @@ CREATE FUNCTION tenantmig.version() RETURNS text
 COMMENT ON FUNCTION tenantmig.version() IS
   'version of the loaded library; the client compares it with its own and with the installed extension. No locks.';
 REVOKE ALL ON FUNCTION tenantmig.version() FROM PUBLIC;
+
+CREATE FUNCTION tenantmig.clock() RETURNS timestamptz
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_clock';
+COMMENT ON FUNCTION tenantmig.clock() IS
+  'the time that the gate, the soak, health and retention are reckoned by: clock_timestamp(). No locks.';
+REVOKE ALL ON FUNCTION tenantmig.clock() FROM PUBLIC;

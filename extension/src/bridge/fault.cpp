@@ -22,6 +22,7 @@ namespace tenantmig {
 
 namespace {
 constexpr char settings_file[] = "tenantmig_faults"; // a server's processes stand in the data directory
+constexpr char clock_file[] = "tenantmig_clock";
 constexpr char own_state[] = "TM900";
 constexpr std::uint32_t lock_class = 7361;
 
@@ -158,6 +159,12 @@ void fault_point(const char *name) {
         if (fault.percent < 100 && dice(name, hit) >= fault.percent) continue;
         strike(name, fault);
     }
+}
+
+std::int64_t fault_clock() {
+    std::int64_t seconds = 0;
+    std::ifstream(clock_file) >> seconds;
+    return seconds * 1000 * 1000;
 }
 
 } // namespace tenantmig

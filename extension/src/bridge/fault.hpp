@@ -16,13 +16,20 @@
 // hit=N: only the Nth time that this process comes by since the file was written; percent=P: by chance. While a process
 // sleeps or waits at a point, a file tenantmig_fault.PID in the data directory holds the point's name: left over, it
 // tells where a killed process was.
+//
+
+// TENANTMIG_FAULT_CLOCK(time) moves a TimestampTz by the seconds in the file tenantmig_clock; see bridge/clock.hpp.
 #pragma once
+#include <cstdint>
 
 #ifdef TENANTMIG_FAULTS
 namespace tenantmig {
 void fault_point(const char *name);
-}
+std::int64_t fault_clock(); // microseconds
+} // namespace tenantmig
 #define TENANTMIG_FAULT(name) tenantmig::fault_point(name)
+#define TENANTMIG_FAULT_CLOCK(time) (time) += tenantmig::fault_clock()
 #else
 #define TENANTMIG_FAULT(name) static_cast<void>(0)
+#define TENANTMIG_FAULT_CLOCK(time) static_cast<void>(0)
 #endif

@@ -99,6 +99,16 @@ std::vector<Identifier> split_identifier(std::string_view text) {
     return Splitter(text).split();
 }
 
+std::size_t last_separator(std::string_view name) {
+    std::size_t last = std::string_view::npos;
+    bool quoted = false;
+    for (std::size_t i = 0; i < name.size(); ++i) {
+        if (name[i] == '"') quoted = !quoted; // a doubled quote toggles twice
+        if (name[i] == '.' && !quoted) last = i;
+    }
+    return last;
+}
+
 std::string display_identifier(std::string_view name) {
     const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
     const bool digit_first = !name.empty() && name.front() >= '0' && name.front() <= '9';

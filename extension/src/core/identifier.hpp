@@ -18,6 +18,10 @@ struct Identifier {
 // Splits `a.b."C d"` at its dots. Errors: 42602 (empty, unbalanced quotes, NUL), 42622 (over 63 bytes).
 std::vector<Identifier> split_identifier(std::string_view text);
 
+// Where the last dot that separates two parts of a name stands; npos if it has one part. split_identifier() has
+// accepted the name.
+std::size_t last_separator(std::string_view name);
+
 // `name` as an SQL identifier: always in double quotes unless it is a plain lower-case word of letters, digits and _
 // (which may still be a keyword: for SQL text use the bridge's quote_identifier; this one is for messages and labels).
 std::string display_identifier(std::string_view name);

@@ -3,7 +3,9 @@
 #include "core/excerpt.hpp"
 #include "core/identifier.hpp"
 #include "core/spec_backfill.hpp"
+#include "core/spec_constraint.hpp"
 #include "core/spec_guard.hpp"
+#include "core/spec_monitor.hpp"
 #include "core/spec_reader.hpp"
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -61,10 +63,10 @@ std::string step_kind(const Json &value, const std::string &path) {
     const std::string here = join_path(path, kind);
     if (!is_kind(kind))
         fail(here, "unknown kind of step", describe(value), suggest("The kinds of step are ", kind, kinds));
-    if (kind != "backfill" && kind != "guard")
+    if (kind != "backfill" && kind != "guard" && kind != "constraint")
         throw Error(sqlstate::feature_not_supported,
                     "spec: " + here + ": steps of kind \"" + kind + "\" are not supported",
-                    "This version of tenantmig has only steps of kind \"backfill\" and \"guard\".",
+                    "This version of tenantmig has only steps of kind \"backfill\", \"guard\" and \"constraint\".",
                     "Leave the step out and do its work by hand, or use a later version.");
     return kind;
 }
@@ -147,7 +149,7 @@ private:
 } // namespace
 
 Spec parse_spec(const Json &document) {
-    const Reader reader(document, "", {"migration", "description", "version", "tenants", "steps"});
+    const Reader reader(document, "", {"migration", "description", "version", "tenants", "steps", "monitor", "exempt"});
     Spec spec;
     spec.migration = parse_name(reader.require("migration", "migration: customers-company-id"), "migration");
     if (const Json *description = reader.find("description"))
@@ -159,7 +161,9 @@ Spec parse_spec(const Json &document) {
     constexpr std::string_view example = "steps: [{backfill: {table: customers, column: company_id, sources: [...]}}]";
     const Json &steps = reader.require("steps", example);
     expect_list(steps, "steps", max_steps, "steps", example);
-    std::vector<std::vector<std::string>> targets, guarded;
+    if (const Json *monitor = reader.find("monitor")) spec.monitor = parse_monitor(*monitor, "monitor");
+    if (const Json *exempt = reader.find("exempt")) spec.exempt = parse_exemptions(*exempt, "exempt");
+    std::vector<std::vector<std::string>> targets, guarded, constrained;
     for (std::size_t i = 0; i < steps.size(); ++i) {
         const std::string path = join_path("steps", i);
         const std::string kind = step_kind(steps[i], path);
@@ -172,6 +176,19 @@ Spec parse_spec(const Json &document) {
                      "Remove one of them.");
             guarded.push_back(std::move(guard.target));
             spec.guards.push_back(std::move(guard.step));
+            continue;
+        }
+        if (kind == "constraint") {
+            ParsedConstraint constraint =
+                parse_constraint(steps[i][kind], join_path(path, kind), static_cast<int>(i) + 1);
+            if (const auto same = std::find(constrained.begin(), constrained.end(), constraint.target);
+                same != constrained.end())
+                fail(constraint.step.path, "the same column twice",
+                     "Its column is also that of " +
+                         spec.constraints[static_cast<std::size_t>(same - constrained.begin())].path + ".",
+                     "Put all constraints of a column into one step.");
+            constrained.push_back(std::move(constraint.target));
+            spec.constraints.push_back(std::move(constraint.step));
             continue;
         }
         ParsedBackfill parsed = parse_backfill(steps[i][kind], join_path(path, kind), static_cast<int>(i) + 1);

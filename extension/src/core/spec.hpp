@@ -62,29 +62,86 @@ struct BackfillStep {
     PreflightLimits preflight;
 };
 
-enum class GuardKind { tenant_key };
+enum class GuardKind { prefix, tenant_key, same_tenant, reference, acyclic, immutable };
 enum class GuardMode { fill, reject, warn };
 
-// A row trigger that keeps the tenant key of new rows right (design.md §6).
+// A row trigger that keeps new rows right (design.md §6).
 struct GuardStep {
     std::string path; // steps[1].guard
     int number = 0;   // position in the spec, from 1
     GuardKind kind = GuardKind::tenant_key;
-    GuardMode mode = GuardMode::fill;
-    std::string table, column;
-    bool always = false; // under logical replication apply too
+    GuardMode mode = GuardMode::fill; // tenant_key; the other kinds refuse: reject
+    std::string table;
+    std::string column;    // the tenant key; prefix: the text id; acyclic: the self reference; reference: may be empty
+    std::string key;       // prefix: the tenant key, as written
+    std::string separator; // prefix
+    std::vector<std::string> via;  // same_tenant, reference: columns of the reference, as written
+    std::string tenant;            // same_tenant: the parent's tenant key, as written; empty: found
+    std::string type_column;       // reference
+    std::vector<TypeTarget> types; // reference
+    bool always = false;           // under logical replication apply too
 };
 
 // fill, reject or warn.
 std::string_view mode_name(GuardMode mode);
+// prefix, tenant_key, ...
+std::string_view kind_name(GuardKind kind);
+
+// Criteria of the gate that a spec sets; those that always hold are not listed. Not set: not asked for.
+struct GateCriteria {
+    std::optional<std::int64_t> soak_seconds;   // without a bad observation
+    std::optional<std::int64_t> open_reviews;   // at most
+    std::optional<std::int64_t> approvals;      // of different users, at least
+    std::optional<std::int64_t> backup_seconds; // a registered backup not older than
+    std::optional<double> min_coverage;         // share 0..1 of rows that were without a key and have one now
+};
+
+enum class NotNull { leave, all, live }; // live: key IS NOT NULL OR the row is soft-deleted
+enum class OnDelete { unspecified, no_action, restricted, cascade, set_null };
+
+// Constraints on one column, applied only through the gate.
+struct ConstraintStep {
+    std::string path; // steps[2].constraint
+    int number = 0;   // position in the spec, from 1
+    std::string table, column;
+    NotNull not_null = NotNull::leave;
+    std::string soft_delete; // live: the column that is not NULL in a soft-deleted row, as written; empty: that of the
+                             // backfill step of the same column
+    std::string references_table, references_column; // as written; empty: no foreign key; column empty: the primary key
+    OnDelete on_delete = OnDelete::unspecified;
+    std::vector<std::string> unique; // columns; empty: none
+    bool composite = false;          // unique over (tenant key, primary key), for composite foreign keys
+    std::string format;              // a regular expression that the column must match; empty: none
+    GateCriteria gate;
+};
+
+// no action, restrict, cascade, set null; empty for unspecified.
+std::string_view on_delete_name(OnDelete action);
+
+// Thresholds of monitoring.
+struct MonitorSettings {
+    double max_rollback_increase = 0.20;    // share of transactions rolled back, above the baseline's (0.20: 20 % more)
+    double max_deadlocks_per_hour = 1;      // above the baseline's
+    double max_refusals_per_hour = 10;      // writes refused by guards
+    double max_latency = 2;                 // of the tenant query, as a multiple of the baseline
+    std::int64_t stale_seconds = 26 * 3600; // without an observation
+};
+
+// A table that has no tenant key on purpose.
+struct Exemption {
+    std::string path, table, reason;
+};
 
 struct Spec {
     std::string migration;
     std::string description;
     std::optional<std::int64_t> version;
-    std::string tenants_table, tenants_key; // key may be empty: the table's primary key
-    std::vector<BackfillStep> steps;        // in document order
-    std::vector<GuardStep> guards;          // likewise; their numbers and those of `steps` count the same list
+    std::string tenants_table, tenants_key;  // key may be empty: the table's primary key
+    std::vector<BackfillStep> steps;         // in document order
+    std::vector<GuardStep> guards;           // likewise; their numbers and those of `steps` count the same list
+    std::vector<ConstraintStep> constraints; // likewise
+    MonitorSettings monitor;
+    std::vector<Exemption> exempt;
 };
 
 // Parses and checks a spec as far as the document alone allows: unknown or missing fields, wrong types, wrong values,

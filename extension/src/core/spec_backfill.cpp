@@ -1,5 +1,6 @@
 #include "core/spec_backfill.hpp"
 #include "core/excerpt.hpp"
+#include "core/identifier.hpp"
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
@@ -25,17 +26,6 @@ std::string packed(std::string text, const std::vector<std::string> &parts) {
     for (const std::string &part : parts)
         text.append(1, '\0').append(part);
     return text;
-}
-
-// The last dot that separates two parts of a name; split_identifier() has accepted the name.
-std::size_t last_separator(std::string_view name) {
-    std::size_t last = std::string_view::npos;
-    bool quoted = false;
-    for (std::size_t i = 0; i < name.size(); ++i) {
-        if (name[i] == '"') quoted = !quoted; // a doubled quote toggles twice
-        if (name[i] == '.' && !quoted) last = i;
-    }
-    return last;
 }
 
 Condition parse_condition(const Json &value, const std::string &column, std::string path) {

@@ -8,6 +8,24 @@ std::string_view mode_name(GuardMode mode) {
     return mode == GuardMode::fill ? "fill" : mode == GuardMode::reject ? "reject" : "warn";
 }
 
+std::string_view kind_name(GuardKind kind) {
+    switch (kind) {
+    case GuardKind::prefix:
+        return "prefix";
+    case GuardKind::tenant_key:
+        return "tenant_key";
+    case GuardKind::same_tenant:
+        return "same_tenant";
+    case GuardKind::reference:
+        return "reference";
+    case GuardKind::acyclic:
+        return "acyclic";
+    case GuardKind::immutable:
+        return "immutable";
+    }
+    return "";
+}
+
 ParsedGuard parse_guard(const Json &value, std::string path, int number) {
     constexpr std::string_view example = "guard: {kind: tenant_key, table: customers, column: company_id, mode: fill}";
     if (!value.is_object())

@@ -16,6 +16,7 @@ struct Right {
 // grant_access is for nobody: it is the extension's owner who gives access.
 constexpr Right rights[] = {
     {"version", viewer},
+    {"clock", viewer},
     {"check_migration", viewer},
     {"plan", viewer},
     {"plan_hash", viewer},

@@ -5,6 +5,7 @@
 
 #include "bridge/fault.hpp"
 #include "bridge/results.hpp"
+#include "catalog/events.hpp"
 #include "steps/backfill.hpp"
 #include "steps/crew.hpp"
 #include "steps/guard.hpp"
@@ -17,7 +18,6 @@ namespace {
 constexpr std::int64_t poll_interval = 500 * 1000;          // microseconds between two looks at requests and settings
 constexpr std::int64_t signal_interval = USECS_PER_SEC;     // between two readings of the server's signals
 constexpr std::int64_t notice_interval = 2 * USECS_PER_SEC; // between two lines of progress
-constexpr char channel[] = "tenantmig";
 
 TimestampTz now() {
     return GetCurrentTimestamp();
@@ -211,7 +211,7 @@ void OnlineWorker::tell_progress() {
     bool line = transactions.in_session() && now() - told_ >= notice_interval;
     bool message = minutes && static_cast<double>(now() - notified_) >= *minutes * 60 * USECS_PER_SEC;
     if (!line && !message) return;
-    std::string text, payload;
+    std::string text;
     transactions.run(false, [&] {
         Rows rows =
             own_query("SELECT relation, rows_done, rows_total, rate, extract(epoch from eta)::bigint, throttle, "
@@ -223,17 +223,14 @@ void OnlineWorker::tell_progress() {
                            rows.text_or(0, 2, "0"), rows.text_or(0, 3, "0"), rows.text_or(0, 9, "0"), rate,
                            rows.text_or(0, 5, "?"), rows.is_null(0, 6) ? "" : "; ", rows.text_or(0, 6));
         if (!message) return;
-        nlohmann::json json = {{"migration", record.name},
-                               {"run", shared->run},
+        nlohmann::json json = {{"run", shared->run},
                                {"state", rows.text_or(0, 7)},
                                {"phase", rows.text_or(0, 8)},
                                {"rows_done", rows.bigint(0, 2)},
                                {"rows_total", rows.bigint(0, 3)},
                                {"percent", std::atof(rows.text_or(0, 9, "0").c_str())}};
         json["eta_seconds"] = rows.is_null(0, 5) ? nlohmann::json() : nlohmann::json(rows.bigint(0, 5));
-        payload = json.dump(-1, ' ', false, nlohmann::json::error_handler_t::ignore);
-        const char *words = payload.c_str();
-        pg_call([words] { Async_Notify(channel, words); });
+        announce("progress", record.name, json);
     });
     if (message) notified_ = now();
     if (line && !text.empty()) {
