@@ -13,7 +13,7 @@ BOUNDARY_OBJS = $(patsubst %.cpp,%.o,$(wildcard tests/boundary/*.cpp))
 OBJS        = $(CORE_OBJS) $(MODULE_OBJS)
 
 # The module once more, with its fault points (bridge/fault.hpp).
-FAULT_SOURCES := extension/src/bridge/fault.cpp $(shell grep -lE 'TENANTMIG_FAULT(_CLOCK)?[(]' $(MODULE_OBJS:.o=.cpp))
+FAULT_SOURCES := extension/src/bridge/fault.cpp $(shell grep -lwE 'TENANTMIG_FAULT|TENANTMIG_FAULT_CLOCK' $(MODULE_OBJS:.o=.cpp))
 FAULT_OBJS     = $(FAULT_SOURCES:.cpp=.fault.o)
 FAULT_MODULE   = tests/faults/tenantmig$(DLSUFFIX)
 
