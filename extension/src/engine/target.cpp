@@ -13,9 +13,8 @@ const core::BackfillStep &find_step(const core::Spec &spec, std::int32_t number)
                 fmt::format("step {} of migration \"{}\" does not exist", number, spec.migration), {},
                 "The migration was replaced since; restore its spec.");
 }
+} // namespace
 
-// Writing to a partition runs its triggers and constraints, and we write as the owner of the whole table: whoever owns
-// a partition without having that role's rights would get them.
 void require_one_owner(const Table &table, const std::string &path) {
     if (table.kind != RELKIND_PARTITIONED_TABLE) return;
     Oid foreign = pg_call([oid = table.oid, owner = table.owner] {
@@ -41,7 +40,6 @@ void require_one_owner(const Table &table, const std::string &path) {
                             partition ? role_name(partition->owner) : "its owner"),
                 fmt::format("ALTER TABLE {} OWNER TO {};", name, quoted(owner)));
 }
-} // namespace
 
 StepTarget resolve_target(const core::Spec &spec, const core::BackfillStep &step, NameBook &names) {
     StepTarget target;

@@ -29,4 +29,8 @@ void require_rights_of_creator(const MigrationRecord &migration, const Table &ta
 // The same while a spec is being resolved.
 StepTarget resolve_target(const core::Spec &spec, const core::BackfillStep &step, NameBook &names);
 
+// Writing to a partition runs its triggers and constraints, and we write as the owner of the whole table: whoever owns
+// a partition without having that role's rights would get them. 42501; `path` is its place in the document.
+void require_one_owner(const Table &table, const std::string &path);
+
 } // namespace tenantmig

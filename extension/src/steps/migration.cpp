@@ -3,6 +3,7 @@
 #include "core/undo_text.hpp"
 #include <nlohmann/json.hpp>
 
+#include "engine/constraint_target.hpp"
 #include "steps/guard.hpp"
 #include "steps/migration.hpp"
 
@@ -34,6 +35,7 @@ void require_utf8(const std::string &text) {
 ResolvedMigration resolve_with_guards(const core::Spec &spec) {
     NameBook names;
     std::vector<GuardTarget> guards = resolve_guards(spec, names);
+    (void)resolve_constraints(spec, names); // checked, and remembered by name
     ResolvedMigration resolved = resolve_spec(spec, std::move(names));
     check_guards(resolved, guards);
     return resolved;
