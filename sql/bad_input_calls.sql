@@ -148,7 +148,7 @@ INSERT INTO helper.bad (argument, what, value)
     ('version a string', '{version}', '"8"'), ('version huge', '{version}', '99999999999999999999'), ('version a fraction', '{version}', '1.5'), ('description a list', '{description}', '[]'),
     ('tenants a string', '{tenants}', '"companies"'), ('tenants null', '{tenants}', 'null'), ('tenants key a number', '{tenants,key}', '1'),
     ('steps an object', '{steps}', '{}'), ('no steps', '{steps}', '[]'), ('a step a string', '{steps,0}', '"backfill"'), ('a step with two kinds', '{steps,0,guard}', '{}'),
-    ('an unknown kind', '{steps,0}', '{"backfil": {}}'), ('a kind of a later version', '{steps,0}', '{"constraint": {}}'), ('the column a list', '{steps,0,backfill,column}', '["a"]'),
+    ('an unknown kind', '{steps,0}', '{"backfil": {}}'), ('a kind of a later version', '{steps,0}', '{"isolate": {}}'), ('the column a list', '{steps,0,backfill,column}', '["a"]'),
     ('an unknown field', '{steps,0,backfill,on_conflicts}', '"review"'), ('evidence a number', '{steps,0,backfill,evidence}', '1'), ('assign null', '{steps,0,backfill,on_orphan}', '{"assign": null}'),
     ('assign a fraction', '{steps,0,backfill,on_orphan}', '{"assign": 1.5}'), ('assign empty', '{steps,0,backfill,on_orphan}', '{"assign": ""}'),
     ('coverage 75', '{steps,0,backfill,preflight}', '{"min_coverage": 75}'), ('conflicts 0', '{steps,0,backfill,preflight}', '{"max_conflicts": 0}'),

@@ -35,16 +35,17 @@ TEST(Spec, OptionalFieldsHaveDefaults) {
 
 TEST(Spec, MustBeAnObject) {
     EXPECT_ERROR(parse_spec(json("[]")), "TM001", "spec: expected an object", "Found a list of 0 elements.",
-                 "migration, description, version, tenants and steps");
+                 "migration, description, version, tenants, steps, monitor and exempt");
     EXPECT_ERROR(parse_spec(json("null")), "TM001", "spec: expected an object", "Found null.");
     EXPECT_ERROR(parse_spec(json("\"x\"")), "TM001", "spec: expected an object", "Found the string \"x\".");
     EXPECT_ERROR(parse_spec(json("[1]")), "TM001", "spec: expected an object", "Found a list of 1 element.");
 }
 
 TEST(Spec, UnknownFieldsAreRefusedWithTheNearest) {
-    EXPECT_ERROR(
-        parse_spec(with("/migraton", "x")), "TM001", "spec: migraton: unknown field", "Found the string \"x\".",
-        "Did you mean \"migration\"? The fields of a spec are migration, description, version, tenants and steps.");
+    EXPECT_ERROR(parse_spec(with("/migraton", "x")), "TM001", "spec: migraton: unknown field",
+                 "Found the string \"x\".",
+                 "Did you mean \"migration\"? The fields of a spec are migration, description, version, tenants, "
+                 "steps, monitor and exempt.");
     EXPECT_ERROR(parse_spec(with("/tenants/Key", "id")), "TM001", "spec: tenants.Key: unknown field", "",
                  "Did you mean \"key\"? The fields here are table and key.");
     EXPECT_ERROR(parse_spec(with("/zzz", 1)), "TM001", "spec: zzz: unknown field", "Found the number 1.",
@@ -134,10 +135,11 @@ TEST(Spec, Steps) {
 }
 
 TEST(Spec, KindsOfLaterVersionsAreNotSupported) {
-    for (const std::string kind : {"sql", "add_column", "drop_column", "index", "rekey", "constraint", "isolate"})
+    for (const std::string kind : {"sql", "add_column", "drop_column", "index", "rekey", "isolate"})
         EXPECT_ERROR(parse_spec(with("/steps/1", {{kind, nlohmann::json::object()}})), "0A000",
                      "spec: steps[1]." + kind + ": steps of kind \"" + kind + "\" are not supported",
-                     "This version of tenantmig has only steps of kind \"backfill\" and \"guard\".", "a later version");
+                     "This version of tenantmig has only steps of kind \"backfill\", \"guard\" and \"constraint\".",
+                     "a later version");
 }
 
 TEST(Spec, UnknownKindsListTheKnownOnes) {
