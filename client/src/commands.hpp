@@ -4,8 +4,10 @@
 #include "connection.hpp"
 #include "exit_status.hpp"
 #include "output.hpp"
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace tenantmig::client {
 
@@ -54,6 +56,43 @@ struct DecisionOptions {
     std::optional<std::string> note;
 };
 
+struct ApproveOptions {
+    std::string migration;
+    std::optional<std::string> note;
+    bool revoke = false;
+};
+
+struct BackupOptions {
+    std::string migration, location, taken_at;
+    std::string manifest; // a file; empty: none
+};
+
+struct GuardOptions {
+    std::string migration; // or:
+    std::optional<std::string> guard, table, column, kind, json, step;
+    std::vector<std::string> settings; // key=value
+};
+
+struct WatchEventsOptions {
+    std::string migration;          // empty: all
+    std::vector<std::string> kinds; // of events; none: all
+    std::string command;            // run for each; empty: none
+    std::optional<std::int64_t> count;
+    std::optional<double> timeout; // seconds
+    std::optional<int> reconnect;  // seconds; not given: as long as it takes
+};
+
+struct DailyOptions {
+    std::string migration;
+    std::optional<std::string> day;
+};
+
+struct PurgeOptions {
+    std::vector<std::string> kinds; // none: all
+    std::optional<std::string> older_than;
+    bool execute = false, force = false;
+};
+
 // A connection whose server has been checked.
 Connection connect_checked(const GlobalOptions &global);
 
@@ -95,5 +134,32 @@ ExitStatus pace(const GlobalOptions &global, const std::string &migration, const
 
 // commands_status.cpp
 ExitStatus status(const GlobalOptions &global, const std::string &migration);
+
+// commands_gate.cpp
+ExitStatus gate(const GlobalOptions &global, const std::string &migration);
+ExitStatus approve(const GlobalOptions &global, const ApproveOptions &options);
+ExitStatus register_backup(const GlobalOptions &global, const BackupOptions &options);
+ExitStatus enforce(const GlobalOptions &global, const std::string &migration, bool no_proofs);
+ExitStatus relax(const GlobalOptions &global, const std::string &migration);
+ExitStatus proofs(const GlobalOptions &global, const std::string &migration);
+
+// commands_guard.cpp
+ExitStatus guard_attach(const GlobalOptions &global, const GuardOptions &options);
+ExitStatus guard_detach(const GlobalOptions &global, const GuardOptions &options);
+ExitStatus guard_check(const GlobalOptions &global, const GuardOptions &options);
+ExitStatus guard_list(const GlobalOptions &global, const GuardOptions &options);
+
+// commands_monitor.cpp
+ExitStatus observe(const GlobalOptions &global, const std::string &migration, bool deep);
+ExitStatus health(const GlobalOptions &global, const std::string &migration, bool week);
+ExitStatus daily_report(const GlobalOptions &global, const DailyOptions &options, const std::string &format);
+ExitStatus ddl_watch(const GlobalOptions &global, const Cell &mode);
+ExitStatus purge(const GlobalOptions &global, const PurgeOptions &options);
+
+// commands_metrics.cpp
+ExitStatus metrics(const GlobalOptions &global, const std::string &output);
+
+// commands_watch.cpp
+ExitStatus watch_events(const GlobalOptions &global, const WatchEventsOptions &options);
 
 } // namespace tenantmig::client

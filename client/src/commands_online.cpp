@@ -1,8 +1,10 @@
 // run, resume, pause, cancel, wait, undo, pace: runs that go on in background workers, and what can be done with them.
+#include "call.hpp"
 #include "client_error.hpp"
 #include "commands.hpp"
 #include "interrupt.hpp"
 #include "messages.hpp"
+#include "text.hpp"
 #include "watch.hpp"
 #include <fmt/format.h>
 #include <functional>
@@ -12,16 +14,6 @@ namespace tenantmig::client {
 
 namespace {
 
-// A name as one word of a shell's command line.
-std::string word(const std::string &name) {
-    constexpr std::string_view harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.,:+@%/";
-    if (!name.empty() && name.front() != '-' && name.find_first_not_of(harmless) == std::string::npos) return name;
-    std::string out = name.starts_with('-') ? "-- '" : "'";
-    for (const char c : name)
-        out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    return out + "'";
-}
-
 std::string latest_run(Connection &connection, const std::string &migration) {
     return resolve_run(connection, "latest:" + migration);
 }
@@ -29,17 +21,6 @@ std::string latest_run(Connection &connection, const std::string &migration) {
 std::string run_of(const Progress &progress) {
     return fmt::format("run {} of \"{}\"", progress.run, progress.migration);
 }
-
-// A call whose arguments that were not given have their defaults in the server.
-struct Call {
-    std::string sql;
-    std::vector<Cell> parameters;
-    void add(const char *argument, const char *type, const Cell &value) {
-        if (!value) return;
-        parameters.push_back(value);
-        sql += fmt::format(", {} => ${}::pg_catalog.{}", argument, parameters.size(), type);
-    }
-};
 
 // The run's error holds DETAIL and HINT as lines of their own.
 ErrorText error_of(const Progress &progress) {
@@ -77,7 +58,7 @@ ErrorText error_of(const Progress &progress) {
     if (text.hint.empty())
         text.hint = fmt::format("tenantmig status {0}  shows more; tenantmig resume {0}  goes on once the cause is "
                                 "gone",
-                                word(progress.migration));
+                                shell_word(progress.migration));
     return text;
 }
 
@@ -128,7 +109,7 @@ ExitStatus paused(const Progress &progress, bool by_signal, const std::string &n
 // Prints what became of a run that nobody is at work on any more.
 ExitStatus conclude(const GlobalOptions &global, Connection &connection, const Progress &progress, bool by_signal,
                     const std::string &go_on = {}) {
-    const std::string resume = go_on.empty() ? "tenantmig resume " + word(progress.migration) : go_on;
+    const std::string resume = go_on.empty() ? "tenantmig resume " + shell_word(progress.migration) : go_on;
     if (progress.is_undo()) return paused(progress, by_signal, "tenantmig undo " + progress.run);
     if (progress.state == "completed") return completed(global, connection, progress);
     if (progress.state == "rolled_back") return rolled_back(global, connection, progress);
@@ -146,7 +127,7 @@ ExitStatus conclude(const GlobalOptions &global, Connection &connection, const P
 
 ExitStatus conclude(const GlobalOptions &global, Connection &connection, const Watched &watched) {
     const Progress &progress = watched.progress;
-    const std::string name = word(progress.migration);
+    const std::string name = shell_word(progress.migration);
     if (watched.how == Watched::How::settled) return conclude(global, connection, progress, watched.asked_to_pause);
     if (watched.how == Watched::How::timed_out)
         throw ClientError(ExitStatus::failure,
@@ -180,7 +161,7 @@ ExitStatus follow(const GlobalOptions &global, Connection &connection, const Run
     flush_output("the run goes on in the background");
     messages::show_remark(fmt::format("run {0} goes on in the background: tenantmig status {1}  shows it, "
                                       "tenantmig wait {1}  waits for it",
-                                      run, word(migration)));
+                                      run, shell_word(migration)));
     return ExitStatus::done;
 }
 
@@ -249,7 +230,7 @@ ExitStatus run_in_foreground(const GlobalOptions &global, Connection &connection
     call.add("plan_hash", "text", options.plan_hash);
     call.add("max_count_change", "numeric", options.max_count_change);
     const auto read = [&](Connection &second) { return read_progress(second, latest_run(second, migration)); };
-    const std::string go_on = "tenantmig run --foreground " + word(migration);
+    const std::string go_on = "tenantmig run --foreground " + shell_word(migration);
     const auto [progress, by_signal] =
         call_with_progress(connection, call, go_on + "  goes on with what had not committed", "completed", read);
     return conclude(global, connection, progress, by_signal, go_on);
@@ -300,7 +281,7 @@ Progress ask(const GlobalOptions &global, Connection &connection, const WaitOpti
             throw ClientError(ExitStatus::interrupted, "interrupted",
                               fmt::format("{} was asked to {}, and is still {}.", run_of(watched.progress), function,
                                           watched.progress.state),
-                              "tenantmig status " + word(options.migration));
+                              "tenantmig status " + shell_word(options.migration));
         if (watched.how == Watched::How::timed_out) conclude(global, connection, watched);
         progress = watched.progress;
     }
@@ -352,7 +333,7 @@ ExitStatus pause(const GlobalOptions &global, const WaitOptions &options) {
     if (progress.state == "failed" || progress.state == "interrupted")
         return conclude(global, connection, progress, false);
     if (progress.state == "paused")
-        messages::show_remark(fmt::format("go on with: tenantmig resume {}", word(options.migration)));
+        messages::show_remark(fmt::format("go on with: tenantmig resume {}", shell_word(options.migration)));
     return ExitStatus::done;
 }
 

@@ -176,6 +176,32 @@ bool Connection::reconnect(int milliseconds) {
     return true;
 }
 
+std::optional<std::string> Connection::notification(int milliseconds) {
+    using std::chrono::steady_clock;
+    const auto limit = steady_clock::now() + std::chrono::milliseconds(milliseconds);
+    PGconn *connection = handle_.get();
+    const interrupt::Deferred deferred;
+    const auto release = [](PGnotify *notify) { PQfreemem(notify); };
+    while (true) {
+        const bool connected = PQconsumeInput(connection) != 0 && PQstatus(connection) == CONNECTION_OK;
+        const std::unique_ptr<PGnotify, decltype(release)> next(PQnotifies(connection), release);
+        if (next) return std::string(next->extra); // those that came before the connection was lost, too
+        if (!connected) throw ClientError(ExitStatus::connection, last_error());
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(limit - steady_clock::now()).count();
+        if (left <= 0 || interrupt::requested()) return std::nullopt;
+        deferred.wait_readable(PQsocket(connection), static_cast<int>(left));
+    }
+}
+
+void Connection::take_in(int milliseconds) {
+    const interrupt::Deferred deferred;
+    PGconn *connection = handle_.get();
+    if (PQstatus(connection) == CONNECTION_OK && PQconsumeInput(connection) != 0)
+        deferred.wait_readable(PQsocket(connection), milliseconds);
+    else // a socket that is gone can always be read
+        deferred.sleep(milliseconds);
+}
+
 std::string Connection::last_error() const {
     return trimmed(PQerrorMessage(handle_.get()));
 }

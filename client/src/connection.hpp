@@ -38,6 +38,11 @@ public:
     bool reconnect(int milliseconds);
     [[nodiscard]] std::string last_error() const;
 
+    // The payload of the next notification on a channel that was listened to; nothing if none came for so many
+    // milliseconds, or a signal did. Status 2 if the connection is lost.
+    std::optional<std::string> notification(int milliseconds);
+    void take_in(int milliseconds); // reads what comes within that time, for notification() to find; never fails
+
     [[nodiscard]] int server_version() const; // 150004
     [[nodiscard]] std::string server_version_text() const;
     [[nodiscard]] std::string database() const;

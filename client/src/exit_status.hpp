@@ -10,6 +10,7 @@ enum class ExitStatus : int {
     usage = 3,
     findings = 4,
     open_reviews = 5,
+    gate_closed = 5,
     paused = 6,
     mismatch = 7,
     interrupted = 130,

@@ -1,6 +1,6 @@
-// Command line of tenantmig. The only translation unit that knows CLI11, which takes long to compile.
+// Command line of tenantmig. This file and those called arguments_* know CLI11, which takes long to compile; no other.
 #include "client_error.hpp"
-#include "commands.hpp"
+#include "command_line.hpp"
 #include "core/error.hpp"
 #include "interrupt.hpp"
 #include "messages.hpp"
@@ -8,33 +8,9 @@
 #include <charconv>
 #include <cstdio>
 #include <fmt/format.h>
-#include <functional>
 #include <new>
 
-namespace {
-
-using namespace tenantmig::client;
-
-// What the arguments asked for; filled by the parser, then `chosen` is called.
-struct CommandLine {
-    GlobalOptions global;
-    Target target;
-    RunOptions run;
-    ExportOptions exported;
-    DecisionOptions decision;
-    WaitOptions wait;
-    UndoOptions undo;
-    std::vector<std::string> settings;
-    std::string file, name, format = "table", report_format;
-    bool flag = false; // the one switch of a command that has one
-    bool json = false;
-    std::function<ExitStatus()> chosen;
-};
-
-constexpr const char *exit_statuses =
-    "Exit status: 0 done, 1 failure, 2 no connection, 3 usage or bad input file, 4 findings (a preflight check failed, "
-    "a\n"
-    "rollback left rows alone), 5 reviews are open, 6 paused, 7 verification mismatch, 130 interrupted.\n";
+namespace tenantmig::client {
 
 CLI::App *command(CLI::App &parent, CommandLine &line, const char *name, const char *help,
                   std::function<ExitStatus()> call) {
@@ -43,20 +19,10 @@ CLI::App *command(CLI::App &parent, CommandLine &line, const char *name, const c
     return app;
 }
 
-void add_target(CLI::App *app, Target &target) {
-    app->add_option("spec-or-migration", target.text,
-                    "A spec file (*.yaml, *.yml, *.json, a path with /, or -) or a migration")
-        ->required()
-        ->type_name("SPEC|MIGRATION");
-    app->add_flag("--name", target.is_name, "It is a migration's name, even if it looks like a file");
-}
-
-void add_word(CLI::App *app, const char *name, std::string &value, const char *type, const char *help,
-              bool required = true) {
+void add_word(CLI::App *app, const char *name, std::string &value, const char *type, const char *help, bool required) {
     app->add_option(name, value, help)->required(required)->type_name(type);
 }
 
-// Checks that an option's text is a number within bounds; the server gets the text as it is.
 CLI::Validator a_number(const char *what, double lowest, double highest) {
     const auto check = [what, lowest, highest](const std::string &text) -> std::string {
         double number = 0;
@@ -68,6 +34,26 @@ CLI::Validator a_number(const char *what, double lowest, double highest) {
         return fmt::format("\"{}\" is not {}", text, what);
     };
     return {check, ""};
+}
+
+} // namespace tenantmig::client
+
+namespace {
+
+using namespace tenantmig::client;
+
+constexpr const char *exit_statuses =
+    "Exit status: 0 done, 1 failure, 2 no connection, 3 usage or bad input file, 4 findings (a check of preflight or "
+    "a\n"
+    "guard failed, a rollback left rows alone, health is YELLOW), 5 reviews are open or the gate is closed, 6 paused,\n"
+    "7 verification mismatch or health is RED, 130 interrupted.\n";
+
+void add_target(CLI::App *app, Target &target) {
+    app->add_option("spec-or-migration", target.text,
+                    "A spec file (*.yaml, *.yml, *.json, a path with /, or -) or a migration")
+        ->required()
+        ->type_name("SPEC|MIGRATION");
+    app->add_flag("--name", target.is_name, "It is a migration's name, even if it looks like a file");
 }
 
 // CLI11's message in our style; an unknown command is called that, which CLI11 only does where none is required.
@@ -93,6 +79,7 @@ void add_globals(CLI::App &app, CommandLine &line) {
     app.add_option("--format", line.format, "Format of results: table, json, csv")
         ->check(CLI::IsMember({"table", "json", "csv"}).description(""))
         ->type_name("FORMAT");
+    app.add_flag("--json", line.json, "The same as --format json");
     app.add_flag("-q,--quiet", global.quiet, "Only results and errors: no progress, no notices, no remarks");
 }
 
@@ -200,7 +187,7 @@ void add_review_commands(CLI::App &app, CommandLine &line) {
 }
 
 void add_run_commands(CLI::App &app, CommandLine &line) {
-    constexpr const char *run_help = "A run's number, or latest:MIGRATION";
+    static constexpr const char *run_help = "A run's number, or latest:MIGRATION";
     CLI::App *verify_app = command(app, line, "verify", "Prove what a run did; exit status 7 if a check fails",
                                    [&line] { return verify(line.global, line.name); });
     add_word(verify_app, "migration", line.name, "MIGRATION", "Its name");
@@ -210,9 +197,18 @@ void add_run_commands(CLI::App &app, CommandLine &line) {
     add_word(rollback_app, "run", line.name, "RUN", run_help);
     rollback_app->add_flag("--script", line.flag, "Only print the same undo as plain SQL");
 
-    CLI::App *report_app = command(app, line, "report", "Report of a run",
-                                   [&line] { return report(line.global, line.name, line.report_format); });
-    add_word(report_app, "run", line.name, "RUN", run_help);
+    CLI::App *report_app = command(app, line, "report", "Report of a run, or of a migration's day", [&line] {
+        if (!line.daily.migration.empty()) return daily_report(line.global, line.daily, line.report_format);
+        if (line.name.empty())
+            throw ClientError(ExitStatus::usage, "run is required", "",
+                              "a run's number, or latest:MIGRATION; or --daily MIGRATION");
+        return report(line.global, line.name, line.report_format);
+    });
+    CLI::Option *of_run = report_app->add_option("run", line.name, run_help)->type_name("RUN");
+    CLI::Option *daily = report_app->add_option("--daily", line.daily.migration, "A day of this migration instead")
+                             ->type_name("MIGRATION")
+                             ->excludes(of_run);
+    report_app->add_option("--day", line.daily.day, "The day; today unless given")->type_name("DATE")->needs(daily);
     report_app->add_option("--report-format", line.report_format, "markdown or json")
         ->check(CLI::IsMember({"markdown", "json"}).description(""))
         ->type_name("FORMAT");
@@ -221,7 +217,6 @@ void add_run_commands(CLI::App &app, CommandLine &line) {
         command(app, line, "status", "How the latest run of each migration stands; exit status 5 if reviews are open",
                 [&line] { return status(line.global, line.name); });
     add_word(status_app, "migration", line.name, "MIGRATION", "All its runs, with workers and failed batches", false);
-    status_app->add_flag("--json", line.json, "The same as --format json");
 }
 
 void add_timeout(CLI::App *app, std::optional<double> &seconds) {
@@ -296,6 +291,8 @@ int parse_and_execute(int argc, char **argv) {
     add_review_commands(app, line);
     add_run_commands(app, line);
     add_online_commands(app, line);
+    add_gate_commands(app, line);
+    add_monitor_commands(app, line);
 
     try {
         app.parse(argc, argv);

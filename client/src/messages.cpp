@@ -53,6 +53,13 @@ void ignore_progress_notices(bool ignore) {
     ignore_progress = ignore;
 }
 
+bool has_colours(int descriptor) {
+    const char *refused = std::getenv("NO_COLOR");
+    const char *terminal = std::getenv("TERM");
+    return isatty(descriptor) != 0 && (refused == nullptr || *refused == '\0') && terminal != nullptr &&
+           std::string_view(terminal) != "dumb";
+}
+
 bool progress_on_terminal() {
     return isatty(STDERR_FILENO) != 0;
 }
@@ -72,9 +79,7 @@ void show_progress(std::string_view line, std::string_view alert) {
         write_line(std::string(line) + std::string(alert));
         return;
     }
-    const char *terminal = std::getenv("TERM");
-    const bool coloured = !alert.empty() && std::getenv("NO_COLOR") == nullptr && terminal != nullptr &&
-                          std::string_view(terminal) != "dumb";
+    const bool coloured = !alert.empty() && has_colours(STDERR_FILENO);
     const std::string text = "\r" + printable(line) + (coloured ? "\033[33m" : "") + printable(alert) +
                              (coloured ? "\033[0m" : "") + "\033[K";
     std::fwrite(text.data(), 1, text.size(), stderr);

@@ -24,6 +24,9 @@ void ignore_progress_notices(bool ignore);
 // A progress line stands there unfinished.
 bool in_progress();
 
+// Whether that descriptor is a terminal with colours, and nobody said NO_COLOR.
+bool has_colours(int descriptor);
+
 // Whether progress is shown on a terminal, and how many columns that has: COLUMNS, else what the terminal says,
 // else 80.
 bool progress_on_terminal();

@@ -1,5 +1,6 @@
 #include "output.hpp"
 #include "client_error.hpp"
+#include "messages.hpp"
 #include "text.hpp"
 #include <algorithm>
 #include <cerrno>
@@ -37,9 +38,17 @@ std::string padded(const std::string &text, std::size_t width, bool right) {
     return right ? space + text : text + space;
 }
 
+// The colour of a word that says how something stands; empty for all other words.
+std::string_view colour_of(std::string_view word) {
+    if (word == "PASS" || word == "GREEN") return "\033[32m";
+    if (word == "WARN" || word == "YELLOW") return "\033[33m";
+    if (word == "FAIL" || word == "RED") return "\033[31m";
+    return {};
+}
+
 } // namespace
 
-std::string as_table(const Result &result) {
+std::string as_table(const Result &result, Colours colours) {
     const std::size_t count = result.columns.size();
     std::vector<std::size_t> widths(count);
     std::vector<std::string> names;
@@ -62,7 +71,12 @@ std::string as_table(const Result &result) {
         std::string text;
         for (std::size_t at = 0; at < count; ++at) {
             text += at == 0 ? " " : " | ";
+            const bool is_state = result.columns[at].name == "status" || result.columns[at].name == "health";
+            const std::string_view colour =
+                colours == Colours::states && is_state ? colour_of(cells[at]) : std::string_view();
+            text += colour;
             text += padded(cells[at], widths[at], result.columns[at].kind == ColumnKind::number);
+            if (!colour.empty()) text += "\033[0m";
         }
         while (!text.empty() && text.back() == ' ')
             text.pop_back();
@@ -143,10 +157,19 @@ std::string as_csv(const Result &result) {
     return out;
 }
 
+void print_table(const Result &result) {
+    if (!messages::has_colours(STDOUT_FILENO)) {
+        print_text(as_table(result));
+        return;
+    }
+    const std::string text = as_table(result, Colours::states); // its cells are printable, the rest is ours
+    std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
 void print_result(const Result &result, Format format) {
     switch (format) {
     case Format::table:
-        print_text(as_table(result));
+        print_table(result);
         break;
     case Format::json:
         print_text(as_json(result));

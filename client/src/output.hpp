@@ -8,8 +8,13 @@ namespace tenantmig::client {
 
 enum class Format { table, json, csv };
 
+enum class Colours { none, states }; // states: words like PASS and RED in columns that hold such words
+
 // Columns aligned by display width, numbers to the right, NULL empty, one line a row whatever the data holds.
-std::string as_table(const Result &result);
+std::string as_table(const Result &result, Colours colours = Colours::none);
+
+// A table on standard output, with colours where a terminal has some.
+void print_table(const Result &result);
 
 // An array of objects, one a line: numbers as the server wrote them (no digit is lost), booleans, JSON embedded, NULL
 // null.

@@ -138,6 +138,15 @@ std::string printable(std::string_view text, LineBreaks line_breaks) {
     return out;
 }
 
+std::string shell_word(const std::string &name) {
+    constexpr std::string_view harmless = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.,:+@%/";
+    if (!name.empty() && name.front() != '-' && name.find_first_not_of(harmless) == std::string::npos) return name;
+    std::string out = name.starts_with('-') ? "-- '" : "'";
+    for (const char c : name)
+        out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return out + "'";
+}
+
 std::string json_printable(std::string_view json) {
     std::string out;
     out.reserve(json.size());

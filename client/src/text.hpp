@@ -27,6 +27,9 @@ enum class LineBreaks { escape, keep };
 // \u202E: none of them reaches the terminal. `keep` leaves line feeds and tabs alone.
 std::string printable(std::string_view text, LineBreaks line_breaks = LineBreaks::escape);
 
+// A name as one word of a shell's command line, in quotes where it needs them.
+std::string shell_word(const std::string &name);
+
 // A JSON string with its quotes, with the same characters escaped the JSON way.
 std::string json_quoted(std::string_view text);
 

@@ -11,8 +11,12 @@ $ENV{PGHOST} = '/nonexistent'; # whoever connects here fails with status 2
 client_ok('version', ['--version'], 0, qr/\Atenantmig \d+\.\d+\.\d+\n\z/, qr/\A\z/);
 my $help = client_ok('help', ['--help'], 0, qr/^  rollback /m, qr/\A\z/);
 like($help->{out}, qr/^Exit status: 0 done.*130 interrupted\.$/ms, 'help lists the exit statuses');
-for my $command (qw(validate plan preflight run verify rollback report status resume pause cancel wait undo pace)) {
+for my $command (qw(validate plan preflight run verify rollback report status resume pause cancel wait undo pace
+  gate approve register-backup enforce relax proofs observe health watch metrics ddl-watch purge)) {
   client_ok("help of $command", [$command, '--help'], 0, qr/^Usage: tenantmig $command /m, qr/\A\z/);
+}
+for my $command (qw(attach detach check list)) {
+  client_ok("help of guard $command", ['guard', $command, '--help'], 0, qr/^Usage: tenantmig guard $command /m);
 }
 for my $command (qw(list export import resolve dismiss)) {
   client_ok("help of review $command", ['review', $command, '--help'], 0, qr/^Usage: tenantmig review $command /m);
@@ -49,6 +53,32 @@ my @usage = (
   ['pace without a key', ['pace', 'x', '=1'], qr/^error: "=1" is not a setting\n/],
   ['pace without a value', ['pace', 'x', 'work_share'], qr/^error: "work_share" is not a setting\n/],
   ['pace with a key twice', ['pace', 'x', 'work_share=1', 'work_share=0.5'], qr/^error: "work_share" is set twice\n/],
+  ['report of nothing', ['report'], qr/^error: run is required\n/],
+  ['report of a run and of a day', ['report', '3', '--daily', 'x'], qr/^error: (run|--daily) excludes (--daily|run)\n/],
+  ['day without a migration', ['report', '--day', '2026-01-01'], qr/^error: --day requires --daily\n/],
+  ['gate of nothing', ['gate'], qr/^error: migration is required\n/],
+  ['approval with a note that is taken back', ['approve', 'x', '--revoke', '--note', 'y'], qr/^error: --(note|revoke) excludes --(note|revoke)\n/],
+  ['backup without a place', ['register-backup', 'x', '--taken-at', 'now'], qr/^error: --location is required\n/],
+  ['backup without a time', ['register-backup', 'x', '--location', '/backup'], qr/^error: --taken-at is required\n/],
+  ['guard without a command', ['guard'], qr/^error: a command is required\n/],
+  ['guard of nothing', ['guard', 'attach'], qr/^error: a migration, or a table, a column and a kind, are required\n/],
+  ['guard of both', ['guard', 'attach', 'x', '--table', 't'], qr/^error: a migration, or a table, a column and a kind, are required\n/],
+  ['guard without a kind', ['guard', 'attach', '--table', 't', '--column', 'c'], qr/^error: --kind is required\n/],
+  ['guard without a table', ['guard', 'attach', '--kind', 'prefix', '--column', 'c'], qr/^error: --table is required\n/],
+  ['guard whose options are a list', ['guard', 'attach', '--table', 't', '--kind', 'prefix', '--options', '[1]'], qr/^error: --options is not a JSON object\nDETAIL: \[1\]\n/],
+  ['guard whose options are no JSON', ['guard', 'attach', '--table', 't', '--kind', 'prefix', '--options', '{'], qr/^error: --options is not a JSON object\n/],
+  ['guard with an option twice', ['guard', 'attach', '--table', 't', '--kind', 'prefix', '--options', '{"key": "a"}', '--set', 'key=b'], qr/^error: "key" is set twice\n/],
+  ['guard with an option without a value', ['guard', 'attach', '--table', 't', '--kind', 'prefix', '--set', 'key'], qr/^error: "key" is not an option of a guard\n/],
+  ['step of no migration', ['guard', 'attach', '--step', '2'], qr/^error: a migration, or a table/],
+  ['step zero', ['guard', 'attach', 'x', '--step', '0'], qr/^error: --step: "0" is not the number of a step\n/],
+  ['guard to detach, none', ['guard', 'detach'], qr/^error: a migration, or a guard, is required\n/],
+  ['guard to detach, two', ['guard', 'detach', 'x', '--guard', '3'], qr/^error: a migration, or a guard, is required\n/],
+  ['guard that is no number', ['guard', 'check', '--guard', 'x'], qr/^error: --guard: "x" is not the number of a guard\n/],
+  ['events of no kind', ['watch', '--event', 'party'], qr/^error: --event: party not in \{progress,run,/],
+  ['an empty command', ['watch', '--exec', ' '], qr/^error: --exec: the command is empty\n/],
+  ['no events', ['watch', '--count', '0'], qr/^error: --count: "0" is not a number of events, 1 or more\n/],
+  ['an unknown mode', ['ddl-watch', 'perhaps'], qr/^error: mode: perhaps not in \{off,warn,on\}\n/],
+  ['force without execute', ['purge', '--force'], qr/^error: --force requires --execute\n/],
   ['review id that is no number', ['review', 'resolve', 'x', '1'], qr/^error: "x" is not the id of a review\n/],
   ['review id that is too long', ['review', 'dismiss', '9' x 30], qr/is not the id of a review/],
 );
@@ -57,6 +87,8 @@ for my $case (@usage) {
   my $call = client_fails($name, $arguments, 3, $error);
   like($call->{err}, qr/^HINT: /m, "$name: a hint");
 }
+
+client_fails('manifest that is not there', ['register-backup', 'x', '--location', '/b', '--taken-at', 'now', '--manifest', '/nonexistent/m.json'], 3, qr/^error: could not open "\/nonexistent\/m\.json": No such file or directory\n/);
 
 # hostile arguments come back escaped
 my $hostile = client_fails('terminal escapes in an argument', ["\e]0;owned\a"], 3, qr/^error: "\\x1B\]0;owned\\x07" is not a command/);
