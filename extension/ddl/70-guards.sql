@@ -1,3 +1,7 @@
+-- Not dumped: it counts what happened on this server.
+CREATE SEQUENCE tenantmig.guard_refusal_seq AS bigint CYCLE;
+COMMENT ON SEQUENCE tenantmig.guard_refusal_seq IS 'how many writes guards have refused; advances although the refused transaction is rolled back';
+
 CREATE SEQUENCE tenantmig.guard_id_seq AS bigint;
 COMMENT ON SEQUENCE tenantmig.guard_id_seq IS 'numbers of guards';
 CREATE TABLE tenantmig.guard (

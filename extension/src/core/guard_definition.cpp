@@ -91,30 +91,54 @@ void read(const Json &item, GuardSource &source) {
     }
 }
 
+template <class Value>
+Value known(const std::optional<Value> &value, const char *what) {
+    if (value) return *value;
+    throw Json::other_error::create(599, std::string("unknown ") + what + " of guard", nullptr);
+}
+
 } // namespace
 
+std::optional<GuardKind> kind_of(std::string_view word) {
+    for (const GuardKind kind : {GuardKind::prefix, GuardKind::tenant_key, GuardKind::same_tenant, GuardKind::reference,
+                                 GuardKind::acyclic, GuardKind::immutable})
+        if (word == kind_name(kind)) return kind;
+    return std::nullopt;
+}
+
+std::optional<GuardMode> mode_of(std::string_view word) {
+    for (const GuardMode mode : {GuardMode::fill, GuardMode::reject, GuardMode::warn})
+        if (word == mode_name(mode)) return mode;
+    return std::nullopt;
+}
+
 std::string guard_json(const GuardDefinition &definition) {
-    return Json{{"migration", definition.migration},
-                {"mode", mode_name(definition.mode)},
-                {"first", definition.evidence == Evidence::first},
-                {"system", definition.system},
-                {"database", definition.database},
-                {"owner", definition.owner},
-                {"table", write(definition.table)},
-                {"column", write(definition.column)},
-                {"root", write(definition.root)},
-                {"root_key", write(definition.root_key)},
-                {"sources", write(definition.sources)},
-                {"where", write(definition.where)}}
-        .dump();
+    Json document{{"migration", definition.migration},
+                  {"kind", kind_name(definition.kind)},
+                  {"mode", mode_name(definition.mode)},
+                  {"first", definition.evidence == Evidence::first},
+                  {"system", definition.system},
+                  {"database", definition.database},
+                  {"owner", definition.owner},
+                  {"table", write(definition.table)},
+                  {"column", write(definition.column)},
+                  {"root", write(definition.root)},
+                  {"root_key", write(definition.root_key)},
+                  {"sources", write(definition.sources)},
+                  {"where", write(definition.where)}};
+    if (definition.kind == GuardKind::prefix) {
+        document["key"] = write(definition.key);
+        document["separator"] = definition.separator;
+    }
+    return document.dump();
 }
 
 GuardDefinition parse_guard_json(std::string_view text) {
     const Json document = Json::parse(text);
     GuardDefinition definition;
     document.at("migration").get_to(definition.migration);
-    const auto mode = document.at("mode").get<std::string>();
-    definition.mode = mode == "fill" ? GuardMode::fill : mode == "reject" ? GuardMode::reject : GuardMode::warn;
+    if (document.contains("kind")) definition.kind = known(kind_of(document.at("kind").get<std::string>()), "kind");
+    definition.mode = known(mode_of(document.at("mode").get<std::string>()), "mode");
     definition.evidence = document.at("first").get<bool>() ? Evidence::first : Evidence::unanimous;
     document.at("system").get_to(definition.system);
     document.at("database").get_to(definition.database);
@@ -125,6 +149,10 @@ GuardDefinition parse_guard_json(std::string_view text) {
     read(document.at("root_key"), definition.root_key);
     read(document.at("sources"), definition.sources);
     read(document.at("where"), definition.where);
+    if (definition.kind == GuardKind::prefix) {
+        read(document.at("key"), definition.key);
+        document.at("separator").get_to(definition.separator);
+    }
     return definition;
 }
 

@@ -7,10 +7,11 @@ namespace tenantmig::core {
 
 struct ParsedGuard {
     GuardStep step;
-    std::vector<std::string> target; // kind, parts of the table's name and the column, as the database has them
+    // What makes a guard another one: kind, parts of the table's name, the column, and via, as the database has them.
+    std::vector<std::string> target;
 };
 
-// Kinds of the design that this version does not have yet are 0A000, all other errors TM001.
+// Errors: TM001.
 ParsedGuard parse_guard(const Json &value, std::string path, int number);
 
 } // namespace tenantmig::core

@@ -235,6 +235,10 @@ std::vector<GuardOutcome> attach_steps(const MigrationRecord &migration, const s
 std::vector<GuardTarget> resolve_guards(const core::Spec &spec, NameBook &names) {
     std::vector<GuardTarget> targets;
     for (const core::GuardStep &step : spec.guards) {
+        if (step.kind != core::GuardKind::tenant_key)
+            throw Error(sqlstate::feature_not_supported,
+                        fmt::format("spec: {}.kind: guards of kind \"{}\" are not supported", step.path,
+                                    core::kind_name(step.kind)));
         Table table = names.table(step.table, step.path + ".table");
         Column column = names.column(table, step.column, step.path + ".column");
         for (const GuardTarget &other : targets)
