@@ -77,14 +77,15 @@ TEST(SpecConstraint, ReferencesATableOrItsColumn) {
     EXPECT_EQ(of(" companies.id "), "companies|id");
     EXPECT_EQ(of(R"("My.Companies"."Id")"), R"("My.Companies"|"Id")");
     EXPECT_EQ(of("crm.companies.id"), "crm.companies|id");
-    EXPECT_ERROR(of("a.b.c.d"), "42602", "spec: steps[2].constraint.references");
+    EXPECT_ERROR(of("a.b.c.d"), "TM001", "spec: steps[2].constraint.references: the name has too many parts");
 }
 
 TEST(SpecConstraint, DeleteRulesAreThoseOfPostgreSQL) {
     for (const OnDelete action : {OnDelete::no_action, OnDelete::restricted, OnDelete::cascade, OnDelete::set_null})
         EXPECT_EQ(read(changed("/on_delete", std::string(on_delete_name(action)))).on_delete, action);
     EXPECT_EQ(on_delete_name(OnDelete::unspecified), "");
-    EXPECT_ERROR(parse_spec(changed("/on_delete", "set default")), "TM001", "spec: steps[2].constraint.on_delete");
+    EXPECT_ERROR(parse_spec(changed("/on_delete", "set default")), "TM001",
+                 "spec: steps[2].constraint.on_delete: unknown value");
 }
 
 TEST(SpecConstraint, RefusesWhatItDoesNotKnow) {
@@ -98,8 +99,9 @@ TEST(SpecConstraint, RefusesWhatItDoesNotKnow) {
     EXPECT_ERROR(parse_spec(constrained(R"({"table": "t", "column": "c", "not_null": false, "gate": {}})")), "TM001",
                  "spec: steps[2].constraint: no constraint is named");
     EXPECT_ERROR(parse_spec(constrained(R"({"table": "t", "not_null": true})")), "TM001",
-                 "spec: steps[2].constraint.column: ");
-    EXPECT_ERROR(parse_spec(changed("/unique", json("[]"))), "TM001", "spec: steps[2].constraint.unique: ");
+                 "spec: steps[2].constraint.column: the field is missing");
+    EXPECT_ERROR(parse_spec(changed("/unique", json("[]"))), "TM001",
+                 "spec: steps[2].constraint.unique: the list of columns is empty");
     EXPECT_ERROR(parse_spec(changed("/unique", json(R"(["a", "A"])"))), "TM001",
                  "spec: steps[2].constraint.unique[1]: the same column twice");
     EXPECT_ERROR(parse_spec(changed("/composite", "yes")), "TM001",
@@ -144,9 +146,12 @@ TEST(SpecConstraint, TimesHaveUnits) {
 }
 
 TEST(SpecConstraint, CriteriaOfTheGateAreChecked) {
-    EXPECT_ERROR(parse_spec(changed("/gate/approvals", 0)), "TM001", "spec: steps[2].constraint.gate.approvals");
-    EXPECT_ERROR(parse_spec(changed("/gate/open_reviews", -1)), "TM001", "spec: steps[2].constraint.gate.open_reviews");
-    EXPECT_ERROR(parse_spec(changed("/gate/min_coverage", 75)), "TM001", "spec: steps[2].constraint.gate.min_coverage");
+    EXPECT_ERROR(parse_spec(changed("/gate/approvals", 0)), "TM001",
+                 "spec: steps[2].constraint.gate.approvals: expected a whole number of at least 1");
+    EXPECT_ERROR(parse_spec(changed("/gate/open_reviews", -1)), "TM001",
+                 "spec: steps[2].constraint.gate.open_reviews: expected a whole number of at least 0");
+    EXPECT_ERROR(parse_spec(changed("/gate/min_coverage", 75)), "TM001",
+                 "spec: steps[2].constraint.gate.min_coverage: expected a number from 0 to 1");
     EXPECT_ERROR(parse_spec(changed("/gate/sook", "7 days")), "TM001",
                  "spec: steps[2].constraint.gate.sook: unknown field", "", "Did you mean \"soak\"?");
 }
@@ -182,7 +187,8 @@ TEST(SpecExempt, NamesTablesAndWhy) {
     EXPECT_EQ(spec.exempt[0].table, "countries");
     EXPECT_EQ(spec.exempt[0].reason, "shared by all");
     EXPECT_EQ(spec.exempt[0].path, "exempt[0]");
-    EXPECT_ERROR(parse_spec(with("/exempt", json(R"([{"table": "countries"}])"))), "TM001", "spec: exempt[0].reason: ");
+    EXPECT_ERROR(parse_spec(with("/exempt", json(R"([{"table": "countries"}])"))), "TM001",
+                 "spec: exempt[0].reason: the field is missing");
     EXPECT_ERROR(parse_spec(with("/exempt", json(R"([{"table": "countries", "reason": " "}])"))), "TM001",
                  "spec: exempt[0].reason: the reason is empty");
     EXPECT_ERROR(parse_spec(with("/exempt", json(R"([{"table": "a", "reason": "x"}, {"table": "A", "reason": "y"}])"))),
