@@ -47,7 +47,7 @@ deps: ## install the Debian packages that building and testing need, if any is m
 	@$(RUN)/packages
 
 check: ## run all tests on throw-away servers (SUITES="unit lint regress isolation races tap oracle crash docs scenarios", TESTS="name …" within one, KEEP=1)
-	@$(RUN)/packages && $(RUN)/throwaway tests/run/check
+	@$(RUN)/packages promtool && $(RUN)/throwaway tests/run/check
 
 demo: ## show a migration from plan to undo, then one with a million rows
 	@$(RUN)/packages && $(RUN)/throwaway tests/run/demo
