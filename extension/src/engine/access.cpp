@@ -51,6 +51,7 @@ constexpr Right rights[] = {
     {"prove", full},
     {"attach_guard", full},
     {"detach_guard", full},
+    {"accept_tables", full},
 };
 
 int level_number(const std::string &level) {
