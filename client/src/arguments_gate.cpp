@@ -137,7 +137,10 @@ void add_gate_commands(CLI::App &app, CommandLine &line) {
     with_migration(command(app, line, "relax", "Take the constraints back, exactly",
                            [&line] { return relax(line.global, line.name); }),
                    line.name);
-    with_migration(command(app, line, "proofs", "What the last enforce proved; exit status 7 if a proof failed",
+    with_migration(command(app, line, "prove", "Prove the constraints once more; exit status 7 if a proof failed",
+                           [&line] { return prove(line.global, line.name); }),
+                   line.name);
+    with_migration(command(app, line, "proofs", "What was proved the last time; exit status 7 if a proof failed",
                            [&line] { return proofs(line.global, line.name); }),
                    line.name);
     add_guard_commands(app, line);

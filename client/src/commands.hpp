@@ -141,6 +141,7 @@ ExitStatus approve(const GlobalOptions &global, const ApproveOptions &options);
 ExitStatus register_backup(const GlobalOptions &global, const BackupOptions &options);
 ExitStatus enforce(const GlobalOptions &global, const std::string &migration, bool no_proofs);
 ExitStatus relax(const GlobalOptions &global, const std::string &migration);
+ExitStatus prove(const GlobalOptions &global, const std::string &migration);
 ExitStatus proofs(const GlobalOptions &global, const std::string &migration);
 
 // commands_guard.cpp

@@ -84,9 +84,13 @@ ExitStatus approve(const GlobalOptions &global, const ApproveOptions &options) {
         connection.query("SELECT tenantmig.revoke_approval($1)", {options.migration});
     else
         connection.query("SELECT tenantmig.approve($1, $2)", {options.migration, options.note});
-    print_result(connection.query("SELECT * FROM tenantmig.approvals a WHERE a.migration OPERATOR(pg_catalog.=) $1",
-                                  {options.migration}),
-                 global.format);
+    print_result(
+        connection.query("SELECT a.approved_by, a.session_role, pg_catalog.date_trunc('second', a.approved_at) AS "
+                         "approved_at, a.counts, a.note, pg_catalog.date_trunc('second', a.revoked_at) AS revoked_at, "
+                         "a.revoked_by FROM tenantmig.approvals a WHERE a.migration OPERATOR(pg_catalog.=) $1 "
+                         "ORDER BY a.id",
+                         {options.migration}),
+        global.format);
     flush_output(options.revoke ? "the approval is revoked" : "the approval is recorded");
     return ExitStatus::done;
 }
@@ -138,6 +142,15 @@ ExitStatus relax(const GlobalOptions &global, const std::string &migration) {
     print_result(enforcements(connection, migration), global.format);
     flush_output("the constraints are relaxed and committed");
     return ExitStatus::done;
+}
+
+ExitStatus prove(const GlobalOptions &global, const std::string &migration) {
+    Connection connection = connect_checked(global);
+    call_procedure(connection, {"CALL tenantmig.prove($1", {migration}}, migration, "prove");
+    const Result found = latest_proofs(connection, migration);
+    print_proofs(found, global.format);
+    flush_output("the proofs are recorded; what they tried is undone");
+    return found.any("status", "FAIL") ? ExitStatus::mismatch : ExitStatus::done;
 }
 
 ExitStatus proofs(const GlobalOptions &global, const std::string &migration) {

@@ -93,13 +93,16 @@ ExitStatus guard_check(const GlobalOptions &global, const GuardOptions &options)
 
 ExitStatus guard_list(const GlobalOptions &global, const GuardOptions &options) {
     Connection connection = connect_checked(global);
-    std::string sql = "SELECT * FROM tenantmig.guards g";
+    std::string sql =
+        "SELECT g.id, g.migration, g.relation, g.column_name, g.kind, g.mode, g.always, g.enabled, g.trigger, "
+        "pg_catalog.date_trunc('second', g.attached_at) AS attached_at, g.attached_by FROM tenantmig.guards g";
     std::vector<Cell> parameters;
     if (!options.migration.empty()) {
         sql += " WHERE g.migration OPERATOR(pg_catalog.=) $1";
         parameters.emplace_back(options.migration);
     }
-    print_result(connection.query(sql + " ORDER BY g.migration, g.relation, g.column_name", parameters), global.format);
+    print_result(connection.query(sql + " ORDER BY g.migration, g.relation, g.column_name, g.id", parameters),
+                 global.format);
     flush_output();
     return ExitStatus::done;
 }

@@ -12,7 +12,7 @@ client_ok('version', ['--version'], 0, qr/\Atenantmig \d+\.\d+\.\d+\n\z/, qr/\A\
 my $help = client_ok('help', ['--help'], 0, qr/^  rollback /m, qr/\A\z/);
 like($help->{out}, qr/^Exit status: 0 done.*130 interrupted\.$/ms, 'help lists the exit statuses');
 for my $command (qw(validate plan preflight run verify rollback report status resume pause cancel wait undo pace
-  gate approve register-backup enforce relax proofs observe health watch metrics ddl-watch purge)) {
+  gate approve register-backup enforce relax prove proofs observe health watch metrics ddl-watch purge)) {
   client_ok("help of $command", [$command, '--help'], 0, qr/^Usage: tenantmig $command /m, qr/\A\z/);
 }
 for my $command (qw(attach detach check list)) {
