@@ -76,8 +76,9 @@ TENANTMIG_FUNCTION(tenantmig_register_backup) {
     const auto shown = [](TimestampTz time) { return pg_call([time] { return timestamptz_to_str(time); }); };
     if (TIMESTAMP_NOT_FINITE(taken_at) || taken_at > our_time())
         throw Error(sqlstate::invalid_parameter_value, "taken_at does not lie in the past",
-                    fmt::format("It is {}, now is {}.", TIMESTAMP_NOT_FINITE(taken_at) ? "infinite" : shown(taken_at),
-                                shown(our_time())),
+                    TIMESTAMP_NOT_FINITE(taken_at)
+                        ? "It is infinite."
+                        : fmt::format("It is {}, now is {}.", shown(taken_at), shown(our_time())),
                     "Give the time at which the backup was taken.");
     if (location.find_first_not_of(" \t\r\n") == std::string::npos)
         throw Error(sqlstate::invalid_parameter_value, "location is empty",

@@ -36,13 +36,17 @@ void require_table(const Table &table, const std::string &path) {
     require_one_owner(table, path);
 }
 
-// A foreign key tells whoever makes it which keys there are; so do our counts, and to nobody else.
-void require_right_to_reference(const Table &table, const Column &column, const std::string &path) {
-    const bool may = pg_call([oid = table.oid, number = column.number] {
-        return pg_class_aclcheck(oid, GetUserId(), ACL_REFERENCES) == ACLCHECK_OK ||
-               pg_attribute_aclcheck(oid, number, GetUserId(), ACL_REFERENCES) == ACLCHECK_OK;
+// Privileges of the owner, or the right to reference the column. A foreign key tells whoever makes it which keys there
+// are; so do our counts, and to nobody else.
+bool may_reference(Oid role, const Table &table, const Column &column) {
+    return pg_call([role, oid = table.oid, number = column.number] {
+        return pg_class_aclcheck(oid, role, ACL_REFERENCES) == ACLCHECK_OK ||
+               pg_attribute_aclcheck(oid, number, role, ACL_REFERENCES) == ACLCHECK_OK;
     });
-    if (may || has_privileges_of(table.owner)) return;
+}
+
+void require_right_to_reference(const Table &table, const Column &column, const std::string &path) {
+    if (may_reference(GetUserId(), table, column) || has_privileges_of(table.owner)) return;
     throw Error(sqlstate::insufficient_privilege,
                 fmt::format("spec: {}: permission denied to reference table {}", path, table.label()),
                 fmt::format("It belongs to {}.", role_name(table.owner)),
@@ -314,7 +318,9 @@ std::vector<ConstraintTarget> resolve_constraints(const MigrationRecord &migrati
     if (names.replaced())
         for (const ConstraintTarget &target : targets) {
             require_rights_of_creator(migration, target.table);
-            if (target.referenced) require_rights_of_creator(migration, *target.referenced);
+            if (target.referenced && OidIsValid(migration.owner_oid) &&
+                !may_reference(migration.owner_oid, *target.referenced, target.referenced_column))
+                require_rights_of_creator(migration, *target.referenced);
         }
     return targets;
 }
