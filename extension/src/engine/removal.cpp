@@ -1,5 +1,7 @@
 #include "core/excerpt.hpp"
+#include "core/undo_text.hpp"
 
+#include "catalog/enforcement_store.hpp"
 #include "catalog/migration_store.hpp"
 #include "engine/guard_trigger.hpp"
 #include "engine/removal.hpp"
@@ -23,6 +25,13 @@ void remove_migration(const std::string &name, bool force) {
                                 "drop it with force => true.",
                                 runs.back(), runs.back()));
     }
+    if (has_enforcements(migration.id, {"intended", "enforced", "relaxing"}) && !force)
+        throw Error(sqlstate::object_in_use,
+                    fmt::format("constraints of migration {} are enforced", core::excerpt(name)),
+                    "Without the migration nobody can take them back exactly.",
+                    fmt::format("CALL tenantmig.relax({}) first, or drop it with force => true: the constraints stay.",
+                                core::sql_literal(name)));
+    delete_enforcements(migration.id);
     remove_guards(migration);
     delete_migration(migration.id);
 }

@@ -1,0 +1,30 @@
+// enforce, relax
+#include "steps/enforce.hpp"
+#include "bridge/results.hpp"
+
+using namespace tenantmig;
+
+namespace {
+void require_writable() {
+    if (!XactReadOnly && !RecoveryInProgress()) return;
+    throw Error(sqlstate::read_only_transaction, "cannot change constraints in a read-only transaction",
+                RecoveryInProgress() ? "The server is a standby." : "This transaction may only read.",
+                "Call it on the primary, in a transaction that may write.");
+}
+} // namespace
+
+TENANTMIG_FUNCTION(tenantmig_enforce) {
+    Arguments arguments(fcinfo);
+    require_writable();
+    const std::string name = arguments.text(0, "name");
+    enforce_in_session(fcinfo, name, arguments.boolean(1, "proofs"));
+    return static_cast<Datum>(0);
+}
+
+TENANTMIG_FUNCTION(tenantmig_relax) {
+    Arguments arguments(fcinfo);
+    require_writable();
+    const std::string name = arguments.text(0, "name");
+    relax_in_session(fcinfo, name);
+    return static_cast<Datum>(0);
+}

@@ -1,0 +1,50 @@
+#include "bridge/top_level.hpp"
+
+extern "C" {
+#include "tcop/utility.h"
+}
+
+namespace tenantmig {
+
+void run_at_top_level(const std::string &statement) {
+    const char *text = statement.c_str();
+    MemoryContext home = CurrentMemoryContext;
+    MemoryContext memory =
+        pg_call([] { return AllocSetContextCreate(TopMemoryContext, "tenantmig statement", ALLOCSET_DEFAULT_SIZES); });
+    try {
+        pg_call([text, memory] {
+            debug_query_string = text;
+            SetCurrentStatementStartTimestamp();
+            StartTransactionCommand();
+            MemoryContextSwitchTo(memory); // the portal outlives the transactions within the statement
+            List *parsed = pg_parse_query(text);
+            RawStmt *raw = linitial_node(RawStmt, parsed);
+            const CommandTag tag = CreateCommandTag(raw->stmt);
+            List *queries = pg_analyze_and_rewrite_fixedparams(raw, text, nullptr, 0, nullptr);
+            List *plans = pg_plan_queries(queries, text, CURSOR_OPT_PARALLEL_OK, nullptr);
+            Portal portal = CreatePortal("", true, true);
+            portal->visible = false;
+            PortalDefineQuery(portal, nullptr, text, tag, plans, nullptr);
+            PortalStart(portal, nullptr, 0, InvalidSnapshot);
+            QueryCompletion completion;
+            InitializeQueryCompletion(&completion);
+            (void)PortalRun(portal, FETCH_ALL, true, true, None_Receiver, None_Receiver, &completion);
+            PortalDrop(portal, false);
+            CommitTransactionCommand();
+            debug_query_string = nullptr;
+        });
+    } catch (...) {
+        std::exception_ptr error = std::current_exception();
+        MemoryContextSwitchTo(home);
+        pg_call([] {
+            debug_query_string = nullptr;
+            AbortCurrentTransaction();
+        });
+        MemoryContextSwitchTo(home);
+        std::rethrow_exception(error);
+    }
+    MemoryContextSwitchTo(home);
+    MemoryContextDelete(memory);
+}
+
+} // namespace tenantmig

@@ -1,0 +1,11 @@
+// A statement as a client sends it: at top level, with no transaction of ours open.
+#pragma once
+#include "bridge/boundary.hpp"
+
+namespace tenantmig {
+
+// In a background worker: CREATE INDEX CONCURRENTLY begins and ends transactions of its own, and neither SPI nor a
+// procedure may run it. An error leaves no transaction behind.
+void run_at_top_level(const std::string &statement);
+
+} // namespace tenantmig
