@@ -49,6 +49,8 @@ constexpr Right rights[] = {
     {"undo", full},
     {"register_backup", full},
     {"prove", full},
+    {"enforce", full},
+    {"relax", full},
     {"attach_guard", full},
     {"detach_guard", full},
     {"accept_tables", full},
