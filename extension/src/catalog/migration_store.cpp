@@ -1,5 +1,6 @@
 #include "catalog/migration_store.hpp"
 #include "catalog/run_lock.hpp"
+#include "catalog/run_store.hpp"
 
 namespace tenantmig {
 
@@ -186,11 +187,12 @@ void update_run(const RunRecord &run) {
               "error = nullif($9, ''), counts = coalesce(nullif($10, ''), '[]')::jsonb, tables = coalesce(nullif($11, "
               "''), '[]')::jsonb, "
               "finished_at = CASE WHEN $2 IN ('completed', 'failed', 'rolled_back', 'cancelled') THEN "
-              "coalesce(finished_at, clock_timestamp()) END "
-              "WHERE id = $1",
+              "coalesce(finished_at, tenantmig.clock()) END, undo_started_at = CASE WHEN $2 = 'rolled_back' THEN "
+              "coalesce(undo_started_at, tenantmig.clock()) END WHERE id = $1",
               {bigint_value(run.id), text_value(run.state), bigint_value(run.row_total), bigint_value(run.row_done),
                bigint_value(run.assigned), bigint_value(run.conflicts), bigint_value(run.orphans),
                bigint_value(run.unknown), text_value(run.error), text_value(run.counts), text_value(run.tables)});
+    announce_run(run.id, run.state);
 }
 
 std::int32_t next_batch(std::int64_t run) {

@@ -1,12 +1,26 @@
 #include "catalog/run_store.hpp"
 
+#include <nlohmann/json.hpp>
+
+#include "catalog/events.hpp"
+
 namespace tenantmig {
+
+void announce_run(std::int64_t run, std::string_view state) {
+    Rows rows = own_query("SELECT m.name, (SELECT coalesce(sum(b.row_count), 0)::bigint FROM tenantmig.review_batch b "
+                          "WHERE b.run_id = r.id) FROM tenantmig.run_log r JOIN tenantmig.migration m ON m.id = "
+                          "r.migration_id WHERE r.id = $1",
+                          {bigint_value(run)});
+    if (!rows.empty())
+        announce("run", rows.text_or(0, 1), {{"run", run}, {"state", state}, {"queued", rows.bigint(0, 2)}});
+}
 
 std::int64_t insert_online_run(std::int64_t migration, const std::string &plan_hash, std::int32_t workers) {
     Rows rows =
         own_query("INSERT INTO tenantmig.run_log (migration_id, state, mode, started_by, plan_hash, workers) "
                   "VALUES ($1, 'planned', 'online', $2, $3, $4) RETURNING id",
                   {bigint_value(migration), text_value(actor_name()), text_value(plan_hash), int_value(workers)});
+    announce_run(rows.bigint(0, 1), "planned");
     return rows.bigint(0, 1);
 }
 
@@ -26,8 +40,9 @@ std::optional<RunRecord> unfinished_run(std::int64_t migration) {
 
 void set_run_state(std::int64_t run, const char *state, const std::string &error) {
     own_query("UPDATE tenantmig.run_log SET state = $2, error = nullif($3, ''), finished_at = CASE WHEN $2 IN "
-              "('completed', 'failed', 'rolled_back', 'cancelled') THEN clock_timestamp() END WHERE id = $1",
+              "('completed', 'failed', 'rolled_back', 'cancelled') THEN tenantmig.clock() END WHERE id = $1",
               {bigint_value(run), text_value(state), text_value(error)});
+    announce_run(run, state);
 }
 
 void begin_run(std::int64_t run) {
@@ -38,13 +53,14 @@ void begin_run(std::int64_t run) {
     if (rows.empty())
         throw Error(sqlstate::prerequisite_state, fmt::format("run {} is {}", run, get_run(run).state),
                     "It was ended before it began.", "SELECT * FROM tenantmig.runs shows it.");
+    announce_run(run, "running");
 }
 
 void fail_planned_run(std::int64_t run, const std::string &error) {
-    own_query(
-        "UPDATE tenantmig.run_log SET state = 'failed', error = $2, finished_at = clock_timestamp() WHERE id = $1 "
-        "AND state = 'planned'",
-        {bigint_value(run), text_value(error)});
+    Rows rows = own_query("UPDATE tenantmig.run_log SET state = 'failed', error = $2, finished_at = tenantmig.clock() "
+                          "WHERE id = $1 AND state = 'planned' RETURNING id",
+                          {bigint_value(run), text_value(error)});
+    if (!rows.empty()) announce_run(run, "failed");
 }
 
 void take_up_run(std::int64_t run, std::int32_t workers, const std::string &plan_hash) {
@@ -52,6 +68,7 @@ void take_up_run(std::int64_t run, std::int32_t workers, const std::string &plan
               "plan_hash = $3, "
               "taken_up_at = clock_timestamp() WHERE id = $1",
               {bigint_value(run), int_value(workers), text_value(plan_hash)});
+    announce_run(run, "planned");
 }
 
 void set_run_tables(std::int64_t run, std::int64_t row_total, const std::string &tables) {
@@ -93,9 +110,10 @@ void mark_undo_started(std::int64_t run) {
     own_query("DELETE FROM tenantmig.run_worker w USING tenantmig.run_log r WHERE r.id = $1 AND w.run_id = r.id AND "
               "r.undo_started_at IS NULL",
               {bigint_value(run)});
-    own_query("UPDATE tenantmig.run_log SET undo_started_at = coalesce(undo_started_at, clock_timestamp()) "
+    own_query("UPDATE tenantmig.run_log SET undo_started_at = coalesce(undo_started_at, tenantmig.clock()) "
               "WHERE id = $1",
               {bigint_value(run)});
+    announce_run(run, "undoing");
 }
 
 bool undo_started(std::int64_t run) {

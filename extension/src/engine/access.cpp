@@ -27,6 +27,8 @@ constexpr Right rights[] = {
     {"digest", viewer},
     {"verify_changes", viewer},
     {"report", viewer},
+    {"observe", viewer},
+    {"daily_report", viewer},
     {"undo_script", viewer},
     {"unpack", viewer},
     {"row_key", viewer},

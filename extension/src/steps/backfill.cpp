@@ -8,6 +8,7 @@
 #include "catalog/change_log.hpp"
 #include "engine/row_writer.hpp"
 #include "steps/backfill.hpp"
+#include "steps/baseline.hpp"
 #include "steps/batch_recorder.hpp"
 #include "steps/progress.hpp"
 #include "steps/row_rules.hpp"
@@ -276,7 +277,10 @@ std::vector<OutcomeCount> run_locked(const MigrationRecord &record, const Backfi
     if (options.plan_hash) check_approved_plan(record, migration, hash, *options.plan_hash, options.max_count_change);
     fire_deferred_as_caller();
     std::int64_t written = 0;
-    if (!options.dry_run) return run_steps(record, migration, options, hash, &written);
+    if (!options.dry_run) {
+        take_baseline(record, migration.steps, std::nullopt);
+        return run_steps(record, migration, options, hash, &written);
+    }
     std::vector<OutcomeCount> counts;
     {
         Subtransaction rehearsal;

@@ -7,6 +7,7 @@
 #include "bridge/results.hpp"
 #include "catalog/events.hpp"
 #include "steps/backfill.hpp"
+#include "steps/baseline.hpp"
 #include "steps/crew.hpp"
 #include "steps/guard.hpp"
 #include "steps/online.hpp"
@@ -367,6 +368,7 @@ void lead_run(Transactions &transactions, RunShared *shared, dsm_handle own_segm
             shared->next_batch = highest + 1;
         });
         worker.tell("starting", "", "");
+        transactions.run(false, [&] { take_baseline(record, worker.migration.steps, shared->run); });
         worker.insist(true, [&] { attach_capture_guards(record); });
         if (shared->worker_limit > 1) {
             crew = std::make_unique<Crew>(worker, own_segment, shared->worker_limit);
