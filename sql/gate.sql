@@ -177,6 +177,8 @@ BEGIN;
 INSERT INTO staff VALUES (503, 79, NULL, 'c503', NULL);
 SELECT check_name, status, actual, detail FROM shut();
 ROLLBACK;
+SELECT status, actual, detail, hint FROM tenantmig.gate('g') WHERE check_name = 'rights';
+GRANT REFERENCES ON companies TO regress_owner;
 SELECT * FROM shut();
 ALTER TABLE companies OWNER TO regress_owner;
 

@@ -8,6 +8,7 @@
 #include "catalog/approval_store.hpp"
 #include "catalog/change_log.hpp"
 #include "catalog/run_store.hpp"
+#include "steps/constraint_rights.hpp"
 #include "steps/examine.hpp"
 #include "steps/gate.hpp"
 
@@ -51,6 +52,7 @@ public:
         chain();
         run();
         leftovers();
+        rights();
         criteria();
         return std::move(rows_);
     }
@@ -205,6 +207,20 @@ private:
               fmt::format("Another session is at work, or one was interrupted: the next CALL tenantmig.enforce({0}) or "
                           "CALL tenantmig.relax({0}) cleans up first.",
                           name_));
+    }
+
+    // Of the tables' owners, as whom constraints are applied.
+    void rights() {
+        std::size_t missing = 0;
+        std::string detail, grants;
+        for (const ConstraintTarget &target : targets_)
+            for (const MissingRight &right : missing_rights(target)) {
+                missing++;
+                detail += (detail.empty() ? "" : ", ") + right.what;
+                if (grants.find(right.grant) == std::string::npos) grants += (grants.empty() ? "" : " ") + right.grant;
+            }
+        check("rights", missing == 0, "0", std::to_string(missing),
+              missing == 0 ? "the owners may do what is to be done" : detail, grants);
     }
 
     void criteria() {

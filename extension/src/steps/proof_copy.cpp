@@ -115,6 +115,12 @@ bool RowCopier::take(const std::string &condition, std::span<const Value> values
     return true;
 }
 
+const Value &RowCopier::taken(AttrNumber column) const {
+    const auto cell = row_.find(column);
+    if (cell == row_.end()) throw CannotCopy{fmt::format("{} has no row to copy", table_.label())};
+    return cell->second;
+}
+
 int RowCopier::reluctance(AttrNumber number) const {
     const Column &column = table_.at(number);
     if (column.generated || contains(referencing_, number)) return -1;

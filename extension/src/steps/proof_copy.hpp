@@ -5,6 +5,11 @@
 
 namespace tenantmig {
 
+// Why no copy can be made, for people.
+struct CannotCopy {
+    std::string reason;
+};
+
 class RowCopier {
 public:
     // `spare`: columns that are varied only where nothing else is left (the constrained one). Reads what the catalogue
@@ -22,7 +27,7 @@ public:
     Row vary(const std::vector<AttrNumber> &hold = {});
     // A value of the column that no row has. Throws CannotCopy.
     Value unused(AttrNumber column);
-    const Value &taken(AttrNumber column) const { return row_.at(column); }
+    const Value &taken(AttrNumber column) const; // throws CannotCopy if there is no row
 
     struct Place {
         Oid relation = InvalidOid;
@@ -54,11 +59,6 @@ private:
     std::vector<UniqueIndex> indexes_;
     Row row_;
     std::map<AttrNumber, std::int64_t> used_; // how many unused values were handed out
-};
-
-// Why no copy can be made, for people.
-struct CannotCopy {
-    std::string reason;
 };
 
 } // namespace tenantmig

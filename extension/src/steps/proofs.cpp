@@ -176,8 +176,8 @@ public:
             counts = count_violations(target_);
         }
         proof.status = refuses(target_, counts) ? "FAIL" : "PASS";
-        proof.actual = fmt::format("{} rows, {} of them without a value", counts.rows,
-                                   counts.nulls_living.rows + counts.nulls_deleted.rows);
+        proof.actual = fmt::format("{} of {} rows without a value",
+                                   counts.nulls_living.rows + counts.nulls_deleted.rows, counts.rows);
         for (const auto &[found, word] :
              {std::pair(&counts.orphans, "orphans"), std::pair(&counts.duplicates, "duplicates"),
               std::pair(&counts.format, "malformed")})
@@ -317,10 +317,11 @@ private:
         return copier_.vary();
     }
 
+    // Where the copy is once its triggers have had it.
     RowCopier::Place inserted(const RowCopier::Row &row) {
         const auto place = copier_.insert(row, number());
         if (!place) throw CannotCopy{"a trigger holds rows back"};
-        return *place;
+        return target_.row_key.empty() ? *place : copier_.find(row, number()).value_or(*place);
     }
 
     static std::string expect(const std::optional<RowCopier::Place> &place, const char *otherwise) {
