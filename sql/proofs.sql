@@ -29,7 +29,7 @@ CREATE TABLE state AS SELECT (SELECT md5(string_agg(s::text, ',' ORDER BY id)) F
   (SELECT last_value FROM staff_id_seq) AS ids, (SELECT last_value FROM staff_number_seq) AS numbers;
 
 CALL tenantmig.enforce('m');
-SELECT number, relation, title, expected, status, shown(actual) AS actual FROM tenantmig.proofs ORDER BY series, number;
+SELECT number, title, expected, status, shown(actual) AS actual FROM tenantmig.proofs ORDER BY series, number;
 SELECT DISTINCT migration, series, step IN (1, 2) AS step, proved_by = session_user || ' (as regress_owner)' AS by_us FROM tenantmig.proofs ORDER BY step;
 -- nothing is left
 SELECT s.staff = (SELECT md5(string_agg(s::text, ',' ORDER BY id)) FROM staff s) AS staff, s.companies = (SELECT md5(string_agg(c::text, ',' ORDER BY "Id")) FROM "Companies" c) AS companies,
@@ -46,8 +46,8 @@ SELECT number, title, expected, status, shown(actual) AS actual FROM tenantmig.p
 
 
 -- other actions on delete; a key that may be NULL
-CREATE FUNCTION last(name text) RETURNS TABLE (number integer, relation text, title text, expected text, status text, actual text) LANGUAGE sql AS
-  $$SELECT p.number, p.relation, p.title, p.expected, p.status, shop.shown(p.actual) FROM tenantmig.proofs p WHERE p.migration = name AND p.series = (SELECT max(q.series) FROM tenantmig.proofs q WHERE q.migration = name) ORDER BY 1$$;
+CREATE FUNCTION last(name text) RETURNS TABLE (number integer, title text, expected text, status text, actual text) LANGUAGE sql AS
+  $$SELECT p.number, p.title, p.expected, p.status, shop.shown(p.actual) FROM tenantmig.proofs p WHERE p.migration = name AND p.series = (SELECT max(q.series) FROM tenantmig.proofs q WHERE q.migration = name) ORDER BY 1$$;
 CREATE FUNCTION migrate(name text, steps text) RETURNS text LANGUAGE sql AS
   $$SELECT tenantmig.create_migration(format('{"migration": "%s", "tenants": {"table": "\"Companies\""}, "steps": [%s]}', name, steps)::jsonb)$$;
 CREATE TABLE rooms (id smallint PRIMARY KEY, company uuid);

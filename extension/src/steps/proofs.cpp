@@ -169,7 +169,7 @@ public:
     }
 
     void existing_rows(std::vector<Proof> &proofs) {
-        Proof proof = begin("existing rows: " + column(), "0 against the constraint");
+        Proof proof = begin("existing rows, " + column(), "0 against the constraint");
         ConstraintCounts counts;
         {
             SnapshotScope snapshot;
@@ -200,8 +200,7 @@ public:
     void remove_referenced(std::vector<Proof> &proofs) {
         const Piece *key = piece("foreign_key");
         if (!key) return;
-        const std::string title =
-            fmt::format("delete a row of {} that has rows in {}", target_.referenced->label(), target_.table.label());
+        const std::string title = fmt::format("delete a row of {} that is referred to", target_.referenced->label());
         const char action = delete_action(*key);
         RowCopier::Row row;
         auto attempt = [&](Trial &trial) {
@@ -259,8 +258,9 @@ private:
         return fmt::format("{} {} on {}", kind, tenantmig::quoted(piece.constraint), column());
     }
 
-    Proof begin(std::string title, std::string expected) const {
-        return {target_.step.number, target_.table.label(), std::move(title), std::move(expected), "SKIP", {}};
+    Proof begin(const std::string &title, std::string expected) const {
+        const std::string relation = target_.table.label();
+        return {target_.step.number, relation, relation + ": " + title, std::move(expected), "SKIP", {}};
     }
 
     static std::string state_of(const Piece &piece) {
@@ -277,9 +277,9 @@ private:
     }
 
     // FAIL is what the constraint itself does wrong; what did not get as far as it is SKIP.
-    void refused(std::vector<Proof> &proofs, std::string title, const Piece &piece,
+    void refused(std::vector<Proof> &proofs, const std::string &title, const Piece &piece,
                  const std::function<std::string(Trial &)> &work) {
-        Proof proof = begin(std::move(title), "refused: " + state_of(piece));
+        Proof proof = begin(title, "refused: " + state_of(piece));
         const Attempt attempt = Trial::run(work);
         proof.actual = attempt.said;
         if (attempt.accepted) {
@@ -293,8 +293,9 @@ private:
         proofs.push_back(std::move(proof));
     }
 
-    void accepted(std::vector<Proof> &proofs, std::string title, const std::function<std::string(Trial &)> &work) {
-        Proof proof = begin(std::move(title), "accepted");
+    void accepted(std::vector<Proof> &proofs, const std::string &title,
+                  const std::function<std::string(Trial &)> &work) {
+        Proof proof = begin(title, "accepted");
         const Attempt attempt = Trial::run(work);
         proof.actual = attempt.said;
         if (attempt.accepted) {
