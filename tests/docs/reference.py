@@ -22,10 +22,12 @@ SECTIONS = [
     ("Change log and undo", "See [changelog.md](changelog.md).",
      ["digest", "verify_changes", "rollback", "undo_script", "unpack", "row_key"]),
     ("Guards", "See [guards.md](guards.md).", ["attach_guard", "detach_guard", "guard_tenant_key"]),
+    ("Gate and proofs", "What stands before constraints, and what shows that they hold. See [gate.md](gate.md).",
+     ["gate", "approve", "revoke_approval", "register_backup", "prove"]),
     ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
 ]
 VIEWS = ["migrations", "steps", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
-         "guards", "drift", "active_migrations"]
+         "guards", "drift", "approvals", "backups", "proofs", "active_migrations"]
 
 CHECK = {"check_name": "the check; several lines have the same name where there are several steps", "status": "`PASS`, `WARN` or `FAIL`",
          "expected": "what was asked for", "actual": "what was found", "detail": "of what, and how many", "hint": "what to do; NULL for `PASS`"}
@@ -46,7 +48,7 @@ COLUMNS = {
              "path": "how a run by batches writes the rows: `direct`, below SQL, or `sql` and why (`backfill` writes all through SQL); `none` for rows that are not written", "locks": "locks that a run takes",
              "est_seconds": "estimated time, see [performance.md](performance.md#what-a-plan-estimates)", "est_wal_bytes": "estimated WAL",
              "note": "triggers that fire and the columns that they change; whether evidence goes through temporary files"},
-    "preflight": CHECK, "verify": CHECK, "verify_changes": CHECK, "backfill": COUNT,
+    "preflight": CHECK, "verify": CHECK, "gate": CHECK, "verify_changes": CHECK, "backfill": COUNT,
     "review": {"id": "number of the review", "run_id": "run that queued it", **DECISION, "candidates": "`[{tenant, source, count}]`, count being rows of evidence; `[]` for orphans",
                "state": "`open`, `resolved` or `dismissed`", "decided_at": "when", "note": "why"},
     "resolve": DECISION, "dismiss": DECISION,

@@ -309,7 +309,8 @@ private:
         const double covered =
             before > 0 ? static_cast<double>(filled) / static_cast<double>(before) : (missing_keys_ > 0 ? 0.0 : 1.0);
         check("coverage", covered >= least, ">= " + share(least), share(covered),
-              fmt::format("{} of {} rows that were without a key have one", filled, before),
+              rows.empty() ? "no run has been completed"
+                           : fmt::format("{} of {} rows that were without a key have one", filled, before),
               fmt::format("Find more sources, or decide the reviews: SELECT * FROM tenantmig.review({});", name_));
     }
 };
