@@ -17,6 +17,7 @@ struct Right {
 constexpr Right rights[] = {
     {"version", viewer},
     {"clock", viewer},
+    {"ddl_watch", viewer},
     {"check_migration", viewer},
     {"plan", viewer},
     {"plan_hash", viewer},

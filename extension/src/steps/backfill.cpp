@@ -10,6 +10,7 @@
 #include "steps/backfill.hpp"
 #include "steps/baseline.hpp"
 #include "steps/batch_recorder.hpp"
+#include "steps/ddl_watch.hpp"
 #include "steps/progress.hpp"
 #include "steps/row_rules.hpp"
 
@@ -279,6 +280,7 @@ std::vector<OutcomeCount> run_locked(const MigrationRecord &record, const Backfi
     std::int64_t written = 0;
     if (!options.dry_run) {
         take_baseline(record, migration.steps, std::nullopt);
+        ensure_fingerprint(record);
         return run_steps(record, migration, options, hash, &written);
     }
     std::vector<OutcomeCount> counts;

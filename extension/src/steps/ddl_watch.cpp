@@ -101,7 +101,7 @@ bool is_on_record(const MigrationRecord &migration, const CatalogueDrift &drift)
                 .empty();
 }
 
-void log_drift(const MigrationRecord &migration, const CatalogueDrift &drift) {
+void log_drift(const MigrationRecord &migration, const CatalogueDrift &drift, const std::string &seen_by) {
     own_query(
         "INSERT INTO tenantmig.catalogue_finding (migration_id, kind, relation, object, found, found_since) VALUES "
         "($1, $2, $3, $4, $5, $6) ON CONFLICT (migration_id, kind, relation, object) DO UPDATE SET found = "
@@ -114,7 +114,7 @@ void log_drift(const MigrationRecord &migration, const CatalogueDrift &drift) {
         "current_setting('application_name'), inet_client_addr(), $9, $10)",
         {text_value(migration.name), bigint_value(drift.guard), text_value(drift.relation), text_value(drift.object),
          text_value(drift.kind), text_value(drift.found), text_value(drift.expected), text_value(actor_name()),
-         timestamp_value(our_time()), text_value("Seen by observe. " + drift.hint)});
+         timestamp_value(our_time()), text_value(fmt::format("Seen by {}. {}", seen_by, drift.hint))});
     announce("drift", migration.name,
              {{"kind", drift.kind}, {"relation", drift.relation}, {"object", drift.object}, {"found", drift.found}});
 }
@@ -135,6 +135,10 @@ void forget_others(const MigrationRecord &migration, const std::vector<Catalogue
 }
 } // namespace
 
+void record_drift(const MigrationRecord &migration, const CatalogueDrift &drift, const std::string &seen_by) {
+    if (!is_on_record(migration, drift)) log_drift(migration, drift, seen_by);
+}
+
 void ensure_fingerprint(const MigrationRecord &migration) {
     const bool taken =
         !own_query("SELECT FROM tenantmig.catalogue_fingerprint WHERE migration_id = $1", {bigint_value(migration.id)})
@@ -146,7 +150,7 @@ std::vector<CatalogueDrift> record_catalogue_drift(const MigrationRecord &migrat
     ensure_fingerprint(migration);
     std::vector<CatalogueDrift> drift = catalogue_drift(migration);
     for (const CatalogueDrift &one : drift)
-        if (!is_on_record(migration, one)) log_drift(migration, one);
+        record_drift(migration, one, "observe");
     forget_others(migration, drift);
     return drift;
 }

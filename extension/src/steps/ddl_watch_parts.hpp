@@ -24,6 +24,29 @@ inline Value oid_value(Oid oid) {
     return {OIDOID, ObjectIdGetDatum(oid), false};
 }
 
+// One row of tenantmig.enforcement, enforced.
+struct Enforced {
+    std::int32_t step = 0;
+    std::string kind, schema, table, column, constraint, definition;
+    Oid oid = InvalidOid;
+    bool same_database = false;
+};
+struct FoundConstraint {
+    Oid oid = InvalidOid; // of the constraint; InvalidOid: a unique index without one
+    std::string name, definition;
+    bool valid = false, silenced = false; // silenced: the triggers that do a foreign key's work are disabled
+};
+// Where it stands now: its table, column and constraint may have been renamed.
+struct Piece {
+    Enforced record;
+    Oid table = InvalidOid; // InvalidOid: gone
+    std::string relation, column, definition;
+    std::optional<FoundConstraint> constraint; // never for not_null
+    bool same(const FoundConstraint &one) const { return definition.empty() || one.definition == definition; }
+};
+std::vector<Piece> find_pieces(const MigrationRecord &migration, const core::Spec &spec,
+                               const std::vector<KnownTable> &tables);
+
 // What enforce applied and attach_guard attached.
 void check_constraints(const MigrationRecord &migration, const core::Spec &spec, const std::vector<KnownTable> &tables,
                        std::vector<CatalogueDrift> &drift);
@@ -41,5 +64,8 @@ std::vector<std::string> tables_now(const std::vector<std::string> &schemas);
 // Tables of the migration that have gone; new ones without a tenant key; exemptions that are no longer needed.
 void check_tables(const MigrationRecord &migration, const core::Spec &spec, const std::vector<KnownTable> &tables,
                   std::vector<CatalogueDrift> &drift);
+
+// Into tenantmig.drift, unless the last look found the same; announces it.
+void record_drift(const MigrationRecord &migration, const CatalogueDrift &drift, const std::string &seen_by);
 
 } // namespace tenantmig

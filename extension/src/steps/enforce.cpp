@@ -14,6 +14,7 @@
 #include "catalog/events.hpp"
 #include "engine/evaluation.hpp"
 #include "steps/constraint_piece.hpp"
+#include "steps/ddl_watch.hpp"
 #include "steps/enforce.hpp"
 #include "steps/gate.hpp"
 #include "steps/online.hpp"
@@ -126,6 +127,7 @@ public:
             changer_.note(true, [&] {
                 for (const ConstraintPiece &piece : pieces_)
                     save_hold(piece.row);
+                ensure_fingerprint(migration_);
                 say("enforced");
             });
             TENANTMIG_FAULT("enforce_done");

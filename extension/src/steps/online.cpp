@@ -9,6 +9,7 @@
 #include "steps/backfill.hpp"
 #include "steps/baseline.hpp"
 #include "steps/crew.hpp"
+#include "steps/ddl_watch.hpp"
 #include "steps/guard.hpp"
 #include "steps/online.hpp"
 #include "steps/progress.hpp"
@@ -368,7 +369,10 @@ void lead_run(Transactions &transactions, RunShared *shared, dsm_handle own_segm
             shared->next_batch = highest + 1;
         });
         worker.tell("starting", "", "");
-        transactions.run(false, [&] { take_baseline(record, worker.migration.steps, shared->run); });
+        transactions.run(false, [&] {
+            take_baseline(record, worker.migration.steps, shared->run);
+            ensure_fingerprint(record);
+        });
         worker.insist(true, [&] { attach_capture_guards(record); });
         if (shared->worker_limit > 1) {
             crew = std::make_unique<Crew>(worker, own_segment, shared->worker_limit);
