@@ -23,6 +23,7 @@ constexpr Right rights[] = {
     {"plan_hash", viewer},
     {"preflight", viewer},
     {"verify", viewer},
+    {"check_guards", viewer},
     {"gate", viewer},
     {"review", viewer},
     {"digest", viewer},

@@ -1,6 +1,5 @@
 #include "core/excerpt.hpp"
 
-#include "bridge/catalogue_write.hpp"
 #include "bridge/subtransaction.hpp"
 #include "engine/guard_trigger.hpp"
 
@@ -53,7 +52,6 @@ std::string holders(Oid table) {
 
 // Runs DDL on a table as its owner, again and again while others hold it.
 void change_table(const Table &table, const std::vector<std::string> &statements) {
-    CatalogueWriteScope own;
     for (int attempt = 0;; attempt++) {
         {
             Subtransaction scope;
@@ -78,22 +76,16 @@ void change_table(const Table &table, const std::vector<std::string> &statements
                 "Call again when these transactions have ended; pg_stat_activity shows them.");
 }
 
-void require_table_rights(const Table &table) {
-    if (has_privileges_of(table.owner)) return;
-    throw Error(sqlstate::insufficient_privilege, fmt::format("must be owner of table {}", table.label()),
-                fmt::format("It belongs to {}.", role_name(table.owner)), "Run as a member of the owner's role.");
-}
-
 // The owner needs EXECUTE on the trigger function at the moment when the trigger is made, and never again. Nothing of
 // it is left, and nobody else sees it.
 class LentRight {
 public:
-    explicit LentRight(Oid role) : role_(quoted(role_name(role))) {
+    LentRight(Oid role, const std::string &function) : role_(quoted(role_name(role))) {
         Rows rows = own_query("SELECT has_schema_privilege($1, 'tenantmig', 'USAGE'), "
-                              "has_function_privilege($1, 'tenantmig.guard_tenant_key()', 'EXECUTE')",
-                              {Value{OIDOID, ObjectIdGetDatum(role), false}});
+                              "has_function_privilege($1, $2, 'EXECUTE')",
+                              {Value{OIDOID, ObjectIdGetDatum(role), false}, text_value(function)});
         if (!rows.boolean(0, 1)) lend("USAGE ON SCHEMA tenantmig");
-        if (!rows.boolean(0, 2)) lend("EXECUTE ON FUNCTION tenantmig.guard_tenant_key()");
+        if (!rows.boolean(0, 2)) lend("EXECUTE ON FUNCTION " + function);
     }
     void take_back() {
         for (const std::string &right : lent_)
@@ -110,31 +102,38 @@ private:
 };
 } // namespace
 
-void make_guard_trigger(const GuardRecord &guard, const Table &table, const std::vector<std::string> &columns) {
+void require_table_rights(const Table &table) {
+    if (has_privileges_of(table.owner)) return;
+    throw Error(sqlstate::insufficient_privilege, fmt::format("must be owner of table {}", table.label()),
+                fmt::format("It belongs to {}.", role_name(table.owner)), "Run as a member of the owner's role.");
+}
+
+void make_guard_trigger(const GuardRecord &guard, const Table &table, const GuardTriggerForm &form) {
     require_table_rights(table);
     std::string list;
-    for (const std::string &column : columns)
-        list += (list.empty() ? "" : ", ") + quoted(column);
-    const std::string name = quoted(guard.trigger_name());
+    for (const std::string &column : form.columns)
+        list += (list.empty() ? " OF " : ", ") + quoted(column);
+    const std::string name = quoted(form.name), function = fmt::format("tenantmig.guard_{}()", guard.kind);
     std::vector<std::string> statements = {
-        fmt::format("CREATE TRIGGER {} BEFORE INSERT OR UPDATE OF {} ON {} FOR EACH ROW EXECUTE FUNCTION "
-                    "tenantmig.guard_tenant_key('{}')",
-                    name, list, table.sql(), guard.id)};
+        fmt::format("CREATE TRIGGER {} {} {}{} ON {} FOR EACH ROW {} EXECUTE FUNCTION tenantmig.guard_{}('{}')", name,
+                    form.when, form.on, list, table.sql(), form.condition, guard.kind, guard.id)};
     if (guard.always) statements.push_back(fmt::format("ALTER TABLE {} ENABLE ALWAYS TRIGGER {}", table.sql(), name));
-    LentRight right(table.owner);
+    LentRight right(table.owner, function);
     change_table(table, statements);
     right.take_back();
 }
 
 bool remove_guard(const GuardRecord &guard) {
-    GuardTrigger trigger = find_trigger(guard);
-    std::optional<Table> table = OidIsValid(trigger.table) ? describe_table(trigger.table) : std::nullopt;
-    if (table) {
+    bool found = false;
+    for (const GuardTrigger &trigger : {find_trigger(guard), find_parent_trigger(guard)}) {
+        std::optional<Table> table = OidIsValid(trigger.table) ? describe_table(trigger.table) : std::nullopt;
+        if (!table) continue;
         require_table_rights(*table);
         change_table(*table, {fmt::format("DROP TRIGGER {} ON {}", quoted(trigger.name), table->sql())});
+        found = true;
     }
     delete_guard(guard.id);
-    return table.has_value();
+    return found;
 }
 
 void remove_guards(const MigrationRecord &migration) {

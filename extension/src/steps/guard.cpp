@@ -1,35 +1,24 @@
 #include "core/excerpt.hpp"
+#include "core/spec_guard.hpp"
+#include <nlohmann/json.hpp>
 
+#include "bridge/results.hpp"
+#include "catalog/events.hpp"
 #include "steps/guard.hpp"
 
 namespace tenantmig {
 
 namespace {
-core::GuardTable identity(const Table &table) {
-    return {table.oid, table.schema, table.name};
-}
-
-core::GuardColumn identity(const Column &column) {
-    return {column.number, column.name};
-}
-
-std::vector<core::GuardColumn> identities(const Table &table, const std::vector<AttrNumber> &numbers) {
-    std::vector<core::GuardColumn> result;
-    for (AttrNumber number : numbers)
-        result.push_back(identity(table.at(number)));
-    return result;
-}
-
 std::vector<core::GuardCondition> conditions(const std::vector<ResolvedCondition> &list) {
     std::vector<core::GuardCondition> result;
     for (const ResolvedCondition &condition : list)
-        result.push_back({identity(condition.column), condition.values, condition.or_null});
+        result.push_back({guard_identity(condition.column), condition.values, condition.or_null});
     return result;
 }
 
 core::GuardHop hop(const Hop &from) {
-    return {identity(from.table), identities(from.table, from.key), identities(from.table, from.value),
-            conditions(from.where)};
+    return {guard_identity(from.table), guard_identities(from.table, from.key),
+            guard_identities(from.table, from.value), conditions(from.where)};
 }
 
 // Children can't exist before their row does.
@@ -37,27 +26,21 @@ bool leads_to_parents(const ResolvedSource &source) {
     return source.kind != core::SourceKind::children;
 }
 
-core::GuardDefinition define(const MigrationRecord &migration, const GuardTarget &target, const ResolvedStep &step) {
+// What the backfill step knows of a row's parents.
+core::GuardDefinition define(const GuardTarget &target, const ResolvedStep &step) {
     const Table &table = step.target.table;
-    core::GuardDefinition definition;
-    definition.migration = migration.name;
-    definition.mode = target.step.mode;
+    core::GuardDefinition definition = target.definition;
     definition.evidence = step.spec.evidence;
-    definition.system = std::to_string(pg_call([] { return GetSystemIdentifier(); }));
-    definition.database = MyDatabaseId;
-    definition.owner = role_name(table.owner);
-    definition.table = identity(table);
-    definition.root = identity(step.target.root);
-    definition.column = identity(step.target.column);
-    definition.root_key = identity(step.target.root_key);
+    definition.root = guard_identity(step.target.root);
+    definition.root_key = guard_identity(step.target.root_key);
     definition.where = conditions(step.where);
     for (const ResolvedSource &source : step.sources) {
         if (!leads_to_parents(source)) continue;
-        core::GuardSource way{source.label, identities(table, source.probe), {}, {}, {}};
+        core::GuardSource way{source.label, guard_identities(table, source.probe), {}, {}, {}};
         for (const Hop &from : source.hops)
             way.hops.push_back(hop(from));
         if (source.kind == core::SourceKind::polymorphic) {
-            way.type_column = identity(table.at(source.type_column));
+            way.type_column = guard_identity(table.at(source.type_column));
             for (const auto &[type, end] : source.types)
                 way.types.emplace_back(type, hop(end));
         }
@@ -120,7 +103,7 @@ bool is_partition_key(const Table &table, AttrNumber column) {
 
 void check_guard(const ResolvedMigration &migration, const GuardTarget &target) {
     const ResolvedStep *step = backfill_of(migration, target);
-    const std::string label = target.table.label() + "." + quoted(target.column.name);
+    const std::string label = target.table.label() + "." + tenantmig::quoted(target.column.name);
     if (!step)
         throw Error(
             sqlstate::spec_invalid, fmt::format("spec: {}: no backfill step fills this column", target.step.path),
@@ -134,8 +117,6 @@ void check_guard(const ResolvedMigration &migration, const GuardTarget &target) 
                     fmt::format("spec: {}: there is no parent to fill the key from", target.step.path),
                     fmt::format("All sources of {} are children, which a new row has none of.", label),
                     "Add a source that leads from the row to a parent, or use mode warn or reject.");
-    if (target.table.is_partition)
-        refuse(target, fmt::format("{} is a partition", target.table.label()), {}, "Guard the partitioned table.");
     if (fills && is_partition_key(target.table, target.column.number))
         refuse(target, fmt::format("\"{}\" decides which partition a row goes to", target.column.name),
                "A trigger can't change it any more.", "Use mode warn or reject.");
@@ -173,26 +154,137 @@ std::vector<core::GuardStep> chosen_steps(const MigrationRecord &migration, std:
                 {}, "SELECT * FROM tenantmig.steps lists the steps of all migrations.");
 }
 
+// Only guards that compare tenants ask for it.
+TenantRoot root_for(const core::Spec &spec, const core::GuardStep &step, NameBook &names) {
+    const bool compares =
+        step.kind == core::GuardKind::same_tenant || (step.kind == core::GuardKind::reference && !step.column.empty());
+    return compares ? tenant_root(spec, names) : TenantRoot{};
+}
+
 bool enabled_as_asked(const GuardTrigger &trigger, bool always) {
     return trigger.enabled == (always ? TRIGGER_FIRES_ALWAYS : TRIGGER_FIRES_ON_ORIGIN);
 }
 
-GuardOutcome outcome_of(const GuardRecord &guard, const std::string &relation, const char *outcome) {
-    return {guard.step, relation, guard.column, guard.kind, guard.mode, guard.trigger_name(), outcome};
+// Those that look at other rows do so AFTER, as foreign keys do: then the row is what every BEFORE trigger has made of
+// it, and those of the same statement are there. So do those that look at a generated column, which has no value
+// before. No list of columns: a BEFORE trigger may change a column that the UPDATE does not name.
+GuardTriggerForm form_of(const GuardTarget &target, const ResolvedStep *step) {
+    GuardTriggerForm form;
+    const Table &table = target.table;
+    bool generated = target.column.generated;
+    switch (target.step.kind) {
+    case core::GuardKind::tenant_key:
+        for (AttrNumber number : watched(*step))
+            form.columns.push_back(table.at(number).name);
+        return form;
+    case core::GuardKind::prefix:
+        generated |= table.at(static_cast<AttrNumber>(target.definition.key.number)).generated;
+        break;
+    case core::GuardKind::immutable:
+        form.on = "UPDATE";
+        break;
+    case core::GuardKind::same_tenant:
+    case core::GuardKind::reference:
+    case core::GuardKind::acyclic:
+        generated = true;
+        break;
+    }
+    if (generated) form.when = "AFTER";
+    return form;
 }
 
-GuardOutcome attach(const MigrationRecord &migration, const ResolvedMigration &resolved, const GuardTarget &target) {
-    check_guard(resolved, target);
-    const ResolvedStep &step = *backfill_of(resolved, target);
-    const Table &table = step.target.table;
-    core::GuardDefinition definition = define(migration, target, step);
+// The trigger on the parent. Its condition keeps other updates out of the queue of events, and marks it as the
+// parent's. Where the foreign key can be deferred, children may be there before their parent.
+GuardTriggerForm parent_form(const GuardRecord &guard, const GuardTarget &target) {
+    GuardTriggerForm form{guard.parent_trigger_name(), "AFTER", "UPDATE", {}, ""};
+    const core::GuardHop &hop = target.definition.sources.at(0).hops.at(0);
+    std::vector<core::GuardColumn> columns = hop.key;
+    columns.push_back(hop.value.at(0));
+    bool any_update = target.deferrable;
+    for (const core::GuardColumn &column : columns) {
+        const Column &found = target.parent->at(static_cast<AttrNumber>(column.number));
+        // Under our search_path only PostgreSQL's own types have an equality.
+        if (found.type >= FirstNormalObjectId) any_update = true;
+        const std::string name = tenantmig::quoted(found.name);
+        form.condition +=
+            fmt::format("{0}OLD.{1} IS DISTINCT FROM NEW.{1}", form.condition.empty() ? "" : " OR ", name);
+    }
+    if (target.deferrable) form.on = "INSERT OR UPDATE";
+    if (any_update) form.condition = "true";
+    form.condition = fmt::format("WHEN ({})", form.condition);
+    return form;
+}
+
+// A change of these columns waits for whoever holds the row FOR KEY SHARE.
+void warn_of_share_lock(const Table &parent, const core::GuardHop &hop) {
+    const auto tenant = static_cast<AttrNumber>(hop.value.at(0).number);
+    Rows rows = own_query("SELECT 1 FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND "
+                          "i.indexprs IS NULL AND i.indpred IS NULL AND $2 = ANY ((i.indkey::int2[])[0:i.indnkeyatts - "
+                          "1])",
+                          {Value{OIDOID, ObjectIdGetDatum(parent.oid), false}, int_value(tenant)});
+    if (!rows.empty()) return;
+    const std::string name = tenantmig::quoted(parent.at(tenant).name);
+    std::string key;
+    for (const core::GuardColumn &column : hop.key)
+        key += tenantmig::quoted(parent.at(static_cast<AttrNumber>(column.number)).name) + ", ";
+    warning(
+        fmt::format("no unique index of {} contains its tenant key {}", parent.label(), name),
+        "The guard locks the parent of each row that is written FOR SHARE, so that every update of the parent waits; "
+        "with such an index it takes FOR KEY SHARE, as foreign keys do.",
+        fmt::format("CREATE UNIQUE INDEX CONCURRENTLY ON {} ({}{});", parent.sql(), key, name));
+}
+
+GuardOutcome outcome_of(const GuardRecord &guard, const std::string &relation, const char *outcome) {
+    return {guard.migration_id != 0 ? std::optional(guard.step) : std::nullopt,
+            relation,
+            guard.column,
+            guard.kind,
+            guard.mode,
+            guard.trigger_name(),
+            outcome,
+            guard.id};
+}
+
+void announce_guard(const GuardRecord &guard, const GuardOutcome &outcome) {
+    announce("guard", guard.migration,
+             {{"outcome", outcome.outcome},
+              {"guard", outcome.guard},
+              {"kind", outcome.kind},
+              {"relation", outcome.relation},
+              {"column", outcome.column}});
+}
+
+// Nothing is to do: the same definition, and all triggers stand as they were asked for.
+bool stands(const GuardRecord &guard, const GuardTrigger &trigger, const GuardTarget &target,
+            const core::GuardDefinition &definition) {
+    if (trigger.table != target.table.oid || guard.always != target.step.always ||
+        !enabled_as_asked(trigger, guard.always) ||
+        core::guard_json(core::parse_guard_json(guard.definition)) != core::guard_json(definition))
+        return false;
+    if (!target.parent || target.parent->oid == target.table.oid) return true;
+    const GuardTrigger second = find_parent_trigger(guard);
+    return second.table == target.parent->oid && enabled_as_asked(second, guard.always);
+}
+
+std::string belongs_to(const core::GuardDefinition &guard) {
+    return guard.migration.empty() ? "It belongs to no migration."
+                                   : fmt::format("It belongs to migration {}.", core::excerpt(guard.migration));
+}
+
+// `migration`: NULL for a guard of none. `step`: of kind tenant_key.
+GuardOutcome attach(const MigrationRecord *migration, const GuardTarget &target, const ResolvedStep *step,
+                    const std::string &options) {
+    const Table &table = target.table;
+    const core::GuardDefinition definition = step ? define(target, *step) : target.definition;
+    const auto is_ours = [&](const GuardRecord &guard) {
+        if (migration) return guard.migration_id == migration->id && guard.step == target.step.number;
+        return guard.migration_id == 0 && same_guard(core::parse_guard_json(guard.definition), definition);
+    };
     const char *outcome = "attached";
-    for (const GuardRecord &guard : guards_of(migration.id)) {
-        if (guard.step != target.step.number) continue;
+    for (const GuardRecord &guard : migration ? guards_of(migration->id) : guards_on(table.oid)) {
+        if (!is_ours(guard)) continue;
         GuardTrigger trigger = find_trigger(guard);
-        const bool same = core::guard_json(core::parse_guard_json(guard.definition)) == core::guard_json(definition);
-        if (same && trigger.table == table.oid && guard.always == target.step.always &&
-            enabled_as_asked(trigger, guard.always)) {
+        if (stands(guard, trigger, target, definition)) {
             GuardOutcome unchanged = outcome_of(guard, table.label(), "unchanged");
             unchanged.trigger = trigger.name;
             return unchanged;
@@ -201,58 +293,127 @@ GuardOutcome attach(const MigrationRecord &migration, const ResolvedMigration &r
     }
     for (const GuardRecord &guard : guards_on(table.oid)) {
         const core::GuardDefinition other = core::parse_guard_json(guard.definition);
-        if (other.column.number != definition.column.number && other.column.name != definition.column.name) continue;
+        if (!same_guard(other, definition)) continue;
+        const std::string name = target.column.number != 0 ? "." + tenantmig::quoted(definition.column.name) : "";
         throw Error(sqlstate::duplicate_object,
-                    fmt::format("{}.{} has a guard already", table.label(), quoted(definition.column.name)),
-                    fmt::format("It belongs to migration {}.", core::excerpt(other.migration)),
-                    "SELECT * FROM tenantmig.detach_guard(migration) takes it off; one guard of a kind is enough.");
+                    fmt::format("{}{} has a guard of kind {} already", table.label(), name, guard.kind),
+                    belongs_to(other),
+                    fmt::format("SELECT * FROM tenantmig.detach_guard({}) takes it off; one guard of a kind is enough.",
+                                guard.id));
     }
-    GuardRecord guard = insert_guard(migration, target.step.number, target.step.always, definition);
-    std::vector<std::string> columns;
-    for (AttrNumber number : watched(step))
-        columns.push_back(table.at(number).name);
-    make_guard_trigger(guard, table, columns);
-    return outcome_of(guard, table.label(), outcome);
+    GuardRecord guard = insert_guard(migration, target.step.number, target.step.always, definition, options);
+    GuardTriggerForm form = form_of(target, step);
+    form.name = guard.trigger_name();
+    make_guard_trigger(guard, table, form);
+    if (target.parent) {
+        if (target.parent->oid != table.oid) make_guard_trigger(guard, *target.parent, parent_form(guard, target));
+        warn_of_share_lock(*target.parent, definition.sources.at(0).hops.at(0));
+    }
+    GuardOutcome result = outcome_of(guard, table.label(), outcome);
+    announce_guard(guard, result);
+    return result;
+}
+
+// The fields of a guard step but for those that have columns of their own.
+std::string options_of(const nlohmann::json &step) {
+    nlohmann::json options = step;
+    for (const char *field : {"kind", "table", "column"})
+        options.erase(field);
+    return options.dump();
 }
 
 std::vector<GuardOutcome> attach_steps(const MigrationRecord &migration, const std::vector<core::GuardStep> &steps) {
     LockTimeout timeout;
-    ResolvedMigration resolved = resolve_migration(migration);
+    const bool asks_backfill = std::any_of(steps.begin(), steps.end(), [](const core::GuardStep &step) {
+        return step.kind == core::GuardKind::tenant_key;
+    });
+    ResolvedMigration resolved;
+    if (asks_backfill) resolved = resolve_migration(migration);
+    const nlohmann::json document = nlohmann::json::parse(migration.spec);
+    const core::Spec spec = core::parse_spec(document);
     NameBook names(migration.identity);
     lock_guards();
     fire_deferred_as_caller();
     std::vector<GuardOutcome> outcomes;
     for (const core::GuardStep &step : steps) {
-        Table table = names.table(step.table, step.path + ".table");
-        Column column = names.column(table, step.column, step.path + ".column");
-        if (names.replaced()) require_rights_of_creator(migration, table);
-        outcomes.push_back(attach(migration, resolved, {step, std::move(table), std::move(column)}));
+        const GuardTarget target = resolve_guard(step, names, root_for(spec, step, names), migration.name);
+        const ResolvedStep *backfill = nullptr;
+        if (step.kind == core::GuardKind::tenant_key) {
+            check_guard(resolved, target);
+            backfill = backfill_of(resolved, target);
+        }
+        if (names.replaced()) {
+            require_rights_of_creator(migration, target.table);
+            for (const Table &table : target.looked_at)
+                require_rights_of_creator(migration, table);
+        }
+        const std::size_t place = static_cast<std::size_t>(step.number) - 1;
+        outcomes.push_back(
+            attach(&migration, target, backfill, options_of(document.at("steps").at(place).at("guard"))));
     }
     return outcomes;
+}
+
+// A guard whose trigger has gone leaves nothing that its table's owner could be asked of.
+void require_role_of(const GuardRecord &guard) {
+    const core::GuardDefinition definition = core::parse_guard_json(guard.definition);
+    const char *name = definition.owner.c_str();
+    const Oid owner = pg_call([name] { return get_role_oid(name, true); });
+    if (OidIsValid(owner) ? has_privileges_of(owner) : pg_call([] { return superuser(); })) return;
+    throw Error(sqlstate::insufficient_privilege,
+                fmt::format("must have the privileges of {}", core::excerpt(definition.owner)),
+                fmt::format("That role owned table {} when guard {} was attached.",
+                            qualified(guard.schema, guard.table), guard.id),
+                "Run as a member of that role.");
+}
+
+// Where a guard has no document, its errors name arguments and options instead of paths.
+template <typename Function>
+auto with_arguments(Function function) {
+    try {
+        return function();
+    } catch (const Error &error) {
+        std::string message = error.message();
+        for (const auto &[path, instead] : {std::pair("spec: guard.table: ", "argument \"relation\": "),
+                                            std::pair("spec: guard.column: ", "argument \"column_name\": "),
+                                            std::pair("spec: guard.kind: ", "argument \"kind\": "),
+                                            std::pair("spec: guard: ", ""), std::pair("spec: guard.", "options: ")})
+            if (message.starts_with(path)) {
+                message.replace(0, std::strlen(path), instead);
+                break;
+            }
+        throw Error(error.state(), message, error.detail(), error.hint());
+    }
+}
+
+GuardOutcome detach(const GuardRecord &guard) {
+    GuardOutcome outcome = outcome_of(guard, qualified(guard.schema, guard.table), "missing");
+    if (GuardTrigger trigger = find_trigger(guard); OidIsValid(trigger.table)) {
+        if (auto table = describe_table(trigger.table)) outcome.relation = table->label();
+        outcome.trigger = trigger.name;
+    }
+    if (remove_guard(guard)) outcome.outcome = "detached";
+    announce_guard(guard, outcome);
+    return outcome;
 }
 } // namespace
 
 std::vector<GuardTarget> resolve_guards(const core::Spec &spec, NameBook &names) {
     std::vector<GuardTarget> targets;
     for (const core::GuardStep &step : spec.guards) {
-        if (step.kind != core::GuardKind::tenant_key)
-            throw Error(sqlstate::feature_not_supported,
-                        fmt::format("spec: {}.kind: guards of kind \"{}\" are not supported", step.path,
-                                    core::kind_name(step.kind)));
-        Table table = names.table(step.table, step.path + ".table");
-        Column column = names.column(table, step.column, step.path + ".column");
+        GuardTarget target = resolve_guard(step, names, root_for(spec, step, names), spec.migration);
         for (const GuardTarget &other : targets)
-            if (other.table.oid == table.oid && other.column.number == column.number)
+            if (other.table.oid == target.table.oid && same_guard(other.definition, target.definition))
                 throw Error(sqlstate::spec_invalid, fmt::format("spec: {}: the same guard twice", step.path),
                             fmt::format("It guards the same column as {}.", other.step.path), "Remove one of them.");
-        targets.push_back({step, std::move(table), std::move(column)});
+        targets.push_back(std::move(target));
     }
     return targets;
 }
 
 void check_guards(const ResolvedMigration &migration, const std::vector<GuardTarget> &targets) {
     for (const GuardTarget &target : targets)
-        check_guard(migration, target);
+        if (target.step.kind == core::GuardKind::tenant_key) check_guard(migration, target);
 }
 
 std::vector<GuardOutcome> attach_guards(const MigrationRecord &migration, std::optional<std::int32_t> step) {
@@ -267,18 +428,54 @@ std::vector<GuardOutcome> detach_guards(const MigrationRecord &migration, std::o
     lock_guards();
     fire_deferred_as_caller();
     std::vector<GuardOutcome> outcomes;
-    for (const GuardRecord &guard : guards_of(migration.id)) {
-        if (step && guard.step != *step) continue;
-        GuardOutcome outcome = outcome_of(guard, qualified(guard.schema, guard.table), "missing");
-        if (GuardTrigger trigger = find_trigger(guard); OidIsValid(trigger.table)) {
-            if (auto table = describe_table(trigger.table)) outcome.relation = table->label();
-            outcome.trigger = trigger.name;
-            outcome.outcome = "detached";
-        }
-        (void)remove_guard(guard);
-        outcomes.push_back(std::move(outcome));
-    }
+    for (const GuardRecord &guard : guards_of(migration.id))
+        if (!step || guard.step == *step) outcomes.push_back(detach(guard));
     return outcomes;
+}
+
+GuardOutcome attach_guard_alone(const std::string &relation, const std::optional<std::string> &column,
+                                const std::string &kind, const std::string &options) {
+    LockTimeout timeout;
+    nlohmann::json document = nlohmann::json::parse(options);
+    if (!document.is_object())
+        throw Error(sqlstate::spec_invalid, "argument \"options\": expected an object",
+                    fmt::format("Found {}.", core::excerpt(options)),
+                    R"(Write for example '{"key": "domain", "separator": "."}'.)");
+    for (const char *field : {"kind", "table", "column"})
+        if (document.contains(field))
+            throw Error(sqlstate::spec_invalid, fmt::format("options: {}: unknown field", field),
+                        "Table, column and kind are arguments of their own.", "Leave it out.");
+    const std::string asked = document.dump();
+    document["kind"] = kind;
+    document["table"] = relation;
+    if (column) document["column"] = *column;
+    return with_arguments([&] {
+        if (kind == core::kind_name(core::GuardKind::tenant_key))
+            throw Error(sqlstate::feature_not_supported, "a guard of kind tenant_key belongs to a migration",
+                        "It asks the parents that the migration's backfill step names.",
+                        "Add the guard to the steps of the migration, and SELECT * FROM tenantmig.attach_guard(name).");
+        const core::GuardStep step = core::parse_guard(document, "guard", 0).step;
+        NameBook names;
+        lock_guards();
+        fire_deferred_as_caller();
+        return attach(nullptr, resolve_guard(step, names, {}, ""), nullptr, asked);
+    });
+}
+
+GuardOutcome detach_guard_alone(std::int64_t guard) {
+    LockTimeout timeout;
+    lock_guards();
+    const std::optional<GuardRecord> record = find_guard(guard);
+    if (!record)
+        throw Error(sqlstate::undefined_object, fmt::format("guard {} does not exist", guard), {},
+                    "SELECT id, relation, kind FROM tenantmig.guards lists all.");
+    if (record->migration_id != 0) {
+        require_owner(get_migration(record->migration_id));
+    } else if (GuardTrigger trigger = find_trigger(*record); !OidIsValid(trigger.table)) {
+        require_role_of(*record);
+    }
+    fire_deferred_as_caller();
+    return detach(*record);
 }
 
 void attach_capture_guards(const MigrationRecord &migration) {

@@ -51,7 +51,7 @@ std::string write_note(const ResolvedStep &step, bool spilled) {
 std::vector<TriggerNote> update_triggers(const ResolvedStep &step) {
     Rows rows =
         own_query("SELECT t.tgname::text, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE "
-                  "t.tgrelid = $1 AND NOT t.tgisinternal "
+                  "t.tgrelid = $1 AND NOT t.tgisinternal AND p.pronamespace <> 'tenantmig'::regnamespace "
                   "AND t.tgenabled IN ('O', 'A') AND (t.tgtype & 19) = 19 ORDER BY t.tgname", // row, before, update
                   {{OIDOID, ObjectIdGetDatum(step.target.table.oid), false}});
     std::vector<TriggerNote> result;

@@ -7,6 +7,7 @@
 #include "catalog/run_store.hpp"
 #include "steps/checks.hpp"
 #include "steps/examine.hpp"
+#include "steps/guard_check.hpp"
 
 namespace tenantmig {
 
@@ -97,6 +98,11 @@ void verify_step(const RunRecord &run, bool online, const MigrationRecord &recor
 
 std::vector<CheckRow> verify_migration(const MigrationRecord &record) {
     ResolvedMigration migration = resolve_migration(record);
+    std::vector<CheckRow> of_guards;
+    for (const GuardRecord &guard : guards_of(record.id))
+        for (CheckRow &row : check_rows_of(guard))
+            of_guards.push_back(std::move(row));
+    if (migration.steps.empty() && !of_guards.empty()) return of_guards;
     std::optional<RunRecord> run = latest_run(record.id, true);
     if (!run)
         throw Error(sqlstate::prerequisite_state, fmt::format("migration \"{}\" has no completed run", record.name),
@@ -120,6 +126,7 @@ std::vector<CheckRow> verify_migration(const MigrationRecord &record) {
         "chain", problem.empty(), "intact", problem.empty() ? "intact" : "broken",
         problem.empty() ? fmt::format("run {}: {} entries, {} rows", run->id, entries, rows) : problem,
         "The change log was tampered with: compare with the digest that you keep, and do not roll back from it."));
+    result.insert(result.end(), of_guards.begin(), of_guards.end());
     return result;
 }
 
