@@ -23,7 +23,12 @@ public:
 
     ConstraintCounts count() {
         scan();
-        if (target_.referenced) count_orphans();
+        if (target_.referenced) {
+            if (one_reader())
+                anti_join();
+            else
+                count_orphans();
+        }
         if (!target_.unique.empty()) count_duplicates();
         return std::move(counts_);
     }
@@ -91,6 +96,35 @@ private:
         find(counts_.format, refused);
     }
 
+    // Whether the table's owner may read the referenced table too, and all of it.
+    bool one_reader() const {
+        const Table &referenced = *target_.referenced;
+        if (target_.column.collation != target_.referenced_column.collation) return false; // neither is preferred
+        return referenced.owner == target_.table.owner ||
+               (!referenced.row_security &&
+                pg_call([schema = referenced.schema.c_str(), oid = referenced.oid, owner = target_.table.owner] {
+                    return pg_namespace_aclcheck(get_namespace_oid(schema, false), owner, ACL_USAGE) == ACLCHECK_OK &&
+                           pg_class_aclcheck(oid, owner, ACL_SELECT) == ACLCHECK_OK;
+                }));
+    }
+
+    void anti_join() {
+        const std::string orphan = fmt::format(
+            "{} WHERE NOT ({}) AND NOT EXISTS (SELECT FROM {} AS r WHERE r.{} {} {})", from_, is_null(column_),
+            target_.referenced->target(), quoted(target_.referenced_column.name), equality(), column_);
+        RunAs owner(target_.table.owner, Purpose::read);
+        counts_.orphans.rows = run_query(fmt::format("SELECT pg_catalog.count(*) {}", orphan), {}, true).bigint(0, 1);
+        if (counts_.orphans.rows > 0)
+            note_orphans(run_query(
+                fmt::format("SELECT {0}, {1} {2} ORDER BY {0} LIMIT {3}", key_list(), column_, orphan, max_examples),
+                {}, true));
+    }
+
+    std::string equality() const {
+        return target_.column.type == target_.referenced_column.type ? equality_operator(target_.column.type)
+                                                                     : "OPERATOR(pg_catalog.=)";
+    }
+
     // The anti-join in two halves, so that neither owner needs a right on the other's table, and no policy stands
     // between them: the different values of the column, each with its number of rows, as the table's owner; which of
     // them the referenced table does not have, as that one's owner. One snapshot for both.
@@ -139,14 +173,12 @@ private:
 
     std::vector<std::size_t> missing(const std::vector<std::string> &values) const {
         const Table &referenced = *target_.referenced;
-        const std::string equals = target_.column.type == target_.referenced_column.type
-                                       ? equality_operator(target_.column.type)
-                                       : "OPERATOR(pg_catalog.=)";
         RunAs owner(referenced.owner, Purpose::read);
         Rows rows = run_query(
             fmt::format("SELECT u.number FROM pg_catalog.unnest($1) WITH ORDINALITY AS u(value, number) WHERE NOT "
                         "EXISTS (SELECT FROM {} AS r WHERE r.{} {} u.value::{})",
-                        referenced.target(), quoted(target_.referenced_column.name), equals, target_.column.type_name),
+                        referenced.target(), quoted(target_.referenced_column.name), equality(),
+                        target_.column.type_name),
             {text_array_value(values)}, true);
         std::vector<std::size_t> result;
         for (std::size_t i = 0; i < rows.size(); i++)
@@ -162,6 +194,10 @@ private:
                         key_list(), column_, from_, equality_operator(target_.column.type), target_.column.type_name,
                         max_examples),
             {text_array_value(unknown)}, true);
+        note_orphans(rows);
+    }
+
+    void note_orphans(const Rows &rows) {
         for (std::size_t i = 0; i < rows.size(); i++) {
             counts_.orphans.examples.push_back(pack(rows, i));
             std::string value = rows.text_or(i, static_cast<int>(key_.size()) + 1);
