@@ -148,6 +148,19 @@ SELECT check_name, status, actual, detail FROM shut();
 ROLLBACK;
 SELECT * FROM shut();
 
+-- a guard that somebody disabled
+SELECT tenantmig.ddl_watch('off');
+SELECT tenantmig.create_migration($${"migration": "guarded", "tenants": {"table": "companies"}, "steps": [{"guard": {"kind": "immutable", "table": "staff", "column": "company_id"}}, {"constraint": {"table": "staff", "column": "id", "not_null": true}}]}$$);
+SELECT outcome FROM tenantmig.attach_guard('guarded');
+SELECT status FROM tenantmig.gate('guarded') WHERE check_name = 'catalogue';
+DO $$DECLARE t text; BEGIN SELECT tgname INTO STRICT t FROM pg_trigger WHERE tgrelid = 'staff'::regclass AND NOT tgisinternal; EXECUTE format('ALTER TABLE staff DISABLE TRIGGER %I', t); END$$;
+SELECT status, actual, detail ~ '^guard_disabled: shop.staff ' AS detail, hint IS NOT NULL AS hint FROM tenantmig.gate('guarded') WHERE check_name = 'catalogue';
+ALTER TABLE staff ENABLE TRIGGER USER;
+SELECT status FROM tenantmig.gate('guarded') WHERE check_name = 'catalogue';
+SELECT outcome FROM tenantmig.detach_guard('guarded');
+SELECT tenantmig.drop_migration('guarded');
+SELECT tenantmig.ddl_watch('warn');
+
 -- an orphan that row security hides, from the owner too
 BEGIN;
 INSERT INTO staff VALUES (501, 77, NULL, 'c501', NULL);

@@ -9,6 +9,7 @@
 #include "catalog/change_log.hpp"
 #include "catalog/run_store.hpp"
 #include "steps/constraint_rights.hpp"
+#include "steps/ddl_watch.hpp"
 #include "steps/examine.hpp"
 #include "steps/gate.hpp"
 
@@ -49,6 +50,7 @@ public:
             data(target);
         evidence();
         drift();
+        catalogue();
         chain();
         run();
         leftovers();
@@ -136,11 +138,13 @@ private:
         }
     }
 
-    // What guards let pass although it was not right, since the last completed run, or since constraints were taken
-    // off again: both count from anew.
+    // Rows that guards let pass although they were not right, since the last completed run, or since constraints were
+    // taken off again: both count from anew.
     void drift() {
         Rows rows = own_query(
             "SELECT count(*), string_agg(DISTINCT d.kind, ', ') FROM tenantmig.drift_log d WHERE d.migration = $2 AND "
+            "d.kind NOT IN ('constraint_gone', 'constraint_loosened', 'guard_gone', 'guard_disabled', "
+            "'table_without_key', 'exemption_unneeded', 'table_gone') AND "
             "d.happened_at > greatest(coalesce((SELECT max(r.finished_at) FROM tenantmig.run_log r WHERE "
             "r.migration_id = $1 AND r.state = 'completed'), '-infinity'), coalesce((SELECT max(e.relaxed_at) FROM "
             "tenantmig.enforcement e WHERE e.migration_id = $1), '-infinity'), (SELECT m.created_at FROM "
@@ -151,6 +155,20 @@ private:
               fmt::format("SELECT * FROM tenantmig.drift WHERE migration = {} shows the rows: correct them and what "
                           "wrote them, then run the migration again: a completed run is a new beginning.",
                           name_));
+    }
+
+    // Guards and tables as they are now. Constraints that have gone don't count: to apply them is what is asked for.
+    void catalogue() {
+        std::size_t count = 0;
+        std::string detail, hint;
+        for (const CatalogueDrift &found : catalogue_drift(migration_)) {
+            if (found.kind.starts_with("constraint_") || found.kind == "exemption_unneeded") continue;
+            if (count++ == 0) hint = found.hint;
+            detail += fmt::format("{}{}: {}{}{}", detail.empty() ? "" : "; ", found.kind, found.relation,
+                                  found.object.empty() ? "" : " ", found.object);
+        }
+        check("catalogue", count == 0, "0", std::to_string(count),
+              count == 0 ? "guards are in force, and no table without a key has come" : detail, hint);
     }
 
     void chain() {
