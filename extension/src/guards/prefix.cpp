@@ -10,9 +10,16 @@ PG_FUNCTION_INFO_V1(tenantmig_guard_prefix);
 namespace tenantmig {
 
 namespace {
+inline text *fetched(Datum value) {
+    auto *raw = reinterpret_cast<text *>(DatumGetPointer(value));
+    if (VARATT_IS_COMPRESSED(raw) || VARATT_IS_EXTERNAL(raw)) [[unlikely]]
+        return DatumGetTextPP(value);
+    return raw;
+}
+
 // Bytes are compared: in every encoding that a server can have, the bytes of one character are never part of another.
 bool embeds(const ColumnGuard *guard, Datum id, Datum key) {
-    text *whole = DatumGetTextPP(id), *prefix = DatumGetTextPP(key);
+    text *whole = fetched(id), *prefix = fetched(key);
     std::size_t length = VARSIZE_ANY_EXHDR(prefix);
     std::size_t separator = static_cast<std::size_t>(guard->separator_length);
     if (length == 0 || VARSIZE_ANY_EXHDR(whole) < length + separator) return false;

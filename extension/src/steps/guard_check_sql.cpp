@@ -98,7 +98,9 @@ private:
     }
 
     void prefix() {
-        const std::string id = text_of(at("t", own(definition_.column))), key = text_of(at("t", own(definition_.key)));
+        query_.id = own(definition_.column);
+        query_.embedded = own(definition_.key);
+        const std::string id = text_of(at("t", *query_.id)), key = text_of(at("t", *query_.embedded));
         query_.violation = fmt::format("(pg_catalog.starts_with({}, {} OPERATOR(pg_catalog.||) {}) AND {} "
                                        "OPERATOR(pg_catalog.<>) '') IS NOT TRUE",
                                        id, key, core::sql_literal(definition_.separator), key);

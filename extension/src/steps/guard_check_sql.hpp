@@ -7,12 +7,12 @@
 namespace tenantmig {
 
 struct GuardQuery {
-    Table table;                  // the guarded one: t in the query
-    std::string column;           // its column, as it is called now; empty: none
-    std::string from, violation;  // FROM … WHERE …
-    std::vector<Table> looked_at; // other tables that it reads
-    // Kind acyclic goes from row to row instead.
-    std::optional<Column> key, reference;
+    Table table;                          // the guarded one: t in the query
+    std::string column;                   // its column, as it is called now; empty: none
+    std::string from, violation;          // FROM … WHERE …
+    std::vector<Table> looked_at;         // other tables that it reads
+    std::optional<Column> key, reference; // kind acyclic, which goes from row to row instead
+    std::optional<Column> id, embedded;   // kind prefix: for reading below SQL
 };
 
 // The guard in this place: by identity, or by name after a restore. `oid`: where its trigger stands, or InvalidOid.
