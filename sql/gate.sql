@@ -76,6 +76,25 @@ RESET ROLE;
 SELECT session_role = session_user AS logged_in, approved_by = session_user || ' (as regress_bob)' AS shown FROM tenantmig.approvals WHERE note = 'as another';
 SELECT tenantmig.revoke_approval('g');
 
+-- and nobody is made to approve by code that runs with other rights: a function of the owner's, a trigger that runs as the owner
+SELECT tenantmig.grant_access('regress_owner', 'reviewer');
+SET ROLE regress_owner;
+CREATE FUNCTION trap() RETURNS text SECURITY DEFINER LANGUAGE sql AS $$SELECT tenantmig.approve('g', 'trapped'); SELECT 'done'$$;
+CREATE TABLE bait (id integer PRIMARY KEY, company_id integer, branch_id integer REFERENCES branches);
+INSERT INTO bait VALUES (1, NULL, 10);
+CREATE FUNCTION trap_row() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM tenantmig.approve('g', 'trapped'); RETURN NEW; END$$;
+CREATE TRIGGER t BEFORE UPDATE ON bait FOR EACH ROW EXECUTE FUNCTION trap_row();
+RESET ROLE;
+SELECT trap();
+\echo :LAST_ERROR_SQLSTATE
+SELECT tenantmig.create_migration('{"migration": "bait", "tenants": {"table": "companies"}, "steps": [{"backfill": {"table": "bait", "column": "company_id", "sources": [{"via": "branch_id"}]}}]}');
+SELECT * FROM tenantmig.backfill('bait');
+\echo :LAST_ERROR_SQLSTATE
+SELECT count(*) FROM tenantmig.approvals WHERE note = 'trapped';
+SELECT tenantmig.drop_migration('bait');
+DROP TABLE bait;
+SELECT tenantmig.grant_access('regress_owner', 'viewer');
+
 -- backup: the newest one that was registered, not too old
 SELECT tenantmig.register_backup('g', clock_timestamp() - interval '30 hours', 'vault:/monday', '{"files": 3}') > 0 AS registered;
 SELECT * FROM shut() WHERE check_name = 'backup';

@@ -1,7 +1,7 @@
 CREATE FUNCTION tenantmig.create_migration(spec jsonb) RETURNS text
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_create_migration';
 COMMENT ON FUNCTION tenantmig.create_migration(jsonb) IS
-  'checks a spec, resolves every name in it and stores it; the caller becomes its owner. Returns its name. The same spec again changes nothing. Errors: TM001 (the document, with the path of what is wrong), 42710 (the name stands for another spec), 42501 (not the owner of a table), 42P01, 42703, 42804 (types that don''t go together), 42809 (not a table), 428C9 (a generated column), 55000 (no usable key), 0A000, 25006. Locks: ACCESS SHARE on the tables named.';
+  'checks a spec, resolves every name in it and stores it; the caller becomes its owner. Returns its name. The same spec again changes nothing. Errors: TM001 (the document, with the path of what is wrong), 42710 (the name stands for another spec), 42501 (not the owner of a table), 42P01, 42703, 42804 (types that don''t go together), 42830 (a referenced column that is not unique), 2201B (a format that is no regular expression), 42809 (not a table), 428C9 (a generated column), 55000 (no usable key), 0A000, 25006. Locks: ACCESS SHARE on the tables named.';
 REVOKE ALL ON FUNCTION tenantmig.create_migration(jsonb) FROM PUBLIC;
 
 CREATE FUNCTION tenantmig.check_migration(spec jsonb,

@@ -96,13 +96,13 @@ REVOKE ALL ON FUNCTION tenantmig.gate(text) FROM PUBLIC;
 CREATE FUNCTION tenantmig.approve(name text, note text DEFAULT NULL) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_approve';
 COMMENT ON FUNCTION tenantmig.approve(text, text) IS
-  'approves of a migration''s constraints: of its spec as it is now, after its last completed run. Who has logged in counts, whatever role is set: two approvals are two people. Needs no right on the tables. Errors: 42704, 25006 (read-only transaction). No locks on user tables.';
+  'approves of a migration''s constraints: of its spec as it is now, after its last completed run. Who has logged in counts, whatever role is set: two approvals are two people. Needs no right on the tables. Errors: 42704, 42501 (called by a SECURITY DEFINER function or a table owner''s trigger), 25006 (read-only transaction). No locks on user tables.';
 REVOKE ALL ON FUNCTION tenantmig.approve(text, text) FROM PUBLIC;
 
 CREATE FUNCTION tenantmig.revoke_approval(name text) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_revoke_approval';
 COMMENT ON FUNCTION tenantmig.revoke_approval(text) IS
-  'takes back the approvals of a migration that whoever has logged in has given; what was enforced meanwhile stays. Errors: 42704 (no such migration, or no approval of yours), 25006 (read-only transaction). No locks on user tables.';
+  'takes back the approvals of a migration that whoever has logged in has given; what was enforced meanwhile stays. Errors: 42704 (no such migration, or no approval of yours), 42501 (as approve), 25006 (read-only transaction). No locks on user tables.';
 REVOKE ALL ON FUNCTION tenantmig.revoke_approval(text) FROM PUBLIC;
 
 CREATE FUNCTION tenantmig.register_backup(name text, taken_at timestamptz, location text, manifest jsonb DEFAULT NULL) RETURNS bigint

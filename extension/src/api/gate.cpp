@@ -23,6 +23,15 @@ void require_writable() {
                 RecoveryInProgress() ? "The server is a standby." : "This transaction may only read.",
                 "Call it on the primary, in a transaction that may write.");
 }
+// Who has logged in is who approves. Code that runs with other rights than that person's (a SECURITY DEFINER function,
+// a trigger that runs as the owner of its table) would approve in the name of whoever happens to call it.
+void require_person() {
+    if (!InLocalUserIdChange() && !InSecurityRestrictedOperation()) return;
+    throw Error(sqlstate::insufficient_privilege, "approvals are given and taken back by people themselves",
+                fmt::format("This comes from code that runs as {} in a session of {}.",
+                            core::excerpt(role_name(GetUserId())), core::excerpt(role_name(GetSessionUserId()))),
+                "Call it directly, outside of triggers and SECURITY DEFINER functions.");
+}
 } // namespace
 
 TENANTMIG_FUNCTION(tenantmig_gate) {
@@ -39,6 +48,7 @@ TENANTMIG_FUNCTION(tenantmig_gate) {
 TENANTMIG_FUNCTION(tenantmig_approve) {
     Arguments arguments(fcinfo);
     require_writable();
+    require_person();
     const std::string name = arguments.text(0, "name");
     const auto note = arguments.optional_text(1);
     SpiSession spi;
@@ -51,6 +61,7 @@ TENANTMIG_FUNCTION(tenantmig_approve) {
 TENANTMIG_FUNCTION(tenantmig_revoke_approval) {
     Arguments arguments(fcinfo);
     require_writable();
+    require_person();
     const std::string name = arguments.text(0, "name");
     SpiSession spi;
     const MigrationRecord migration = get_migration(name);

@@ -183,7 +183,10 @@ Value RowCopier::unused(AttrNumber number) {
         const std::int64_t highest = rows.bigint(0, 1), lowest = rows.bigint(0, 2);
         const std::int64_t limit = column.type == INT2OID ? INT16_MAX : column.type == INT4OID ? INT32_MAX : INT64_MAX;
         std::int64_t value = 0;
-        if (highest <= limit - nth)
+        constexpr std::int64_t apart = 1000000; // a sequence of the table's own gives out the next ones meanwhile
+        if (highest <= limit - apart - nth)
+            value = highest + apart + nth;
+        else if (highest <= limit - nth)
             value = highest + nth;
         else if (lowest >= nth - limit)
             value = lowest - nth;
