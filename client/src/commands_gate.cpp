@@ -13,10 +13,23 @@ namespace {
 
 constexpr const char *gate_is_closed = "TM013";
 
+// How each piece stands: what the last enforce or relax has made of it.
 Result enforcements(Connection &connection, const std::string &migration) {
-    return connection.query("SELECT * FROM tenantmig.enforcements e WHERE e.migration OPERATOR(pg_catalog.=) $1 "
-                            "ORDER BY e.id",
-                            {migration});
+    return connection.query(
+        "SELECT l.step, l.relation, l.column_name, l.kind, l.constraint_name, l.state, pg_catalog.date_trunc('second', "
+        "l.since) AS since, l.longest_lock, l.definition, l.enforced_by, l.relaxed_by, l.kept, l.interrupted, l.error "
+        "FROM (SELECT DISTINCT ON (e.step, e.relation, e.column_name, e.kind) e.* FROM tenantmig.enforcements e "
+        "WHERE e.migration OPERATOR(pg_catalog.=) $1 ORDER BY e.step, e.relation, e.column_name, e.kind, e.id DESC) l "
+        "ORDER BY l.step, l.id",
+        {migration});
+}
+
+void print_enforcements(const Result &pieces, Format format) {
+    if (format == Format::table)
+        print_table(
+            some(pieces, {"step", "relation", "column_name", "kind", "constraint_name", "state", "longest_lock"}));
+    else
+        print_result(pieces, format);
 }
 
 // Those of the last enforce.
@@ -34,7 +47,7 @@ std::string as_numbered_tests(const Result &proofs) {
     if (proofs.rows.empty()) return {};
     std::string out = fmt::format("1..{}\n", proofs.rows.size());
     for (const auto &row : proofs.rows) {
-        const auto cell = [&](const char *name) { return printable(row.at(proofs.column(name)).value_or("")); };
+        const auto cell = [&](const char *column) { return printable(row.at(proofs.column(column)).value_or("")); };
         const std::string status = cell("status");
         out += fmt::format("{} {} - {}", status == "FAIL" ? "not ok" : "ok", cell("number"), cell("title"));
         if (status == "SKIP") out += " # SKIP " + cell("actual");
@@ -127,9 +140,9 @@ ExitStatus enforce(const GlobalOptions &global, const std::string &migration, bo
     Result proofs;
     if (!no_proofs) proofs = latest_proofs(connection, migration);
     if (global.format == Format::json) {
-        print_text(fmt::format("{{\"enforcements\": {},\n\"proofs\": {}}}\n", as_json(applied), as_json(proofs)));
+        print_text(as_json({{"enforcements", &applied}, {"proofs", &proofs}}));
     } else {
-        print_result(applied, global.format);
+        print_enforcements(applied, global.format);
         if (global.format == Format::table && !no_proofs) print_text("\n" + as_numbered_tests(proofs));
     }
     flush_output("the constraints are applied and committed");
@@ -139,7 +152,7 @@ ExitStatus enforce(const GlobalOptions &global, const std::string &migration, bo
 ExitStatus relax(const GlobalOptions &global, const std::string &migration) {
     Connection connection = connect_checked(global);
     call_procedure(connection, {"CALL tenantmig.relax($1", {migration}}, migration, "relax");
-    print_result(enforcements(connection, migration), global.format);
+    print_enforcements(enforcements(connection, migration), global.format);
     flush_output("the constraints are relaxed and committed");
     return ExitStatus::done;
 }

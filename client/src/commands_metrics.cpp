@@ -19,7 +19,7 @@ struct Group {
 
 constexpr std::array health_metrics{
     Metric{"tenantmig_health", "Health of the migration: 0 GREEN, 1 YELLOW, 2 RED."},
-    Metric{"tenantmig_soak_seconds", "Time since the last bad observation, as the gate reckons it."},
+    Metric{"tenantmig_soak_seconds", "For how long observations have been good, as the gate reckons it."},
     Metric{"tenantmig_last_observation_timestamp_seconds", "When the migration was last observed."},
     Metric{"tenantmig_last_deep_observation_timestamp_seconds", "When it was last observed with mismatches counted."},
 };
@@ -70,19 +70,20 @@ constexpr const char *run_sql =
 
 constexpr std::array enforcement_metrics{
     Metric{"tenantmig_enforced_constraints", "Constraints that enforce has applied."},
-    Metric{"tenantmig_enforcement_interrupted", "Constraints that an enforce or relax has begun and not ended."},
+    Metric{"tenantmig_enforcement_interrupted",
+           "Constraints that enforce or relax has begun with and left unfinished."},
 };
 constexpr const char *enforcement_sql =
-    "SELECT e.migration, pg_catalog.count(*) FILTER (WHERE e.state OPERATOR(pg_catalog.=) 'enforced'), "
-    "pg_catalog.count(*) FILTER (WHERE e.state OPERATOR(pg_catalog.=) 'interrupted') "
-    "FROM tenantmig.enforcements e GROUP BY e.migration ORDER BY e.migration";
+    "SELECT m.migration, pg_catalog.count(*) FILTER (WHERE e.state OPERATOR(pg_catalog.=) 'enforced'), "
+    "pg_catalog.count(*) FILTER (WHERE e.interrupted) FROM tenantmig.migrations m LEFT JOIN tenantmig.enforcements e "
+    "ON e.migration OPERATOR(pg_catalog.=) m.migration GROUP BY m.migration ORDER BY m.migration";
 
 constexpr std::array server_metrics{
     Metric{"tenantmig_guard_refusals_total", "Writes that guards have refused.", MetricType::counter},
     Metric{"tenantmig_replica_lag_seconds", "Longest time by which a replica is behind, where we may know."},
 };
 constexpr const char *server_sql =
-    "SELECT (SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END FROM tenantmig.guard_refusal_seq s), "
+    "SELECT (SELECT g.refusals FROM tenantmig.guard_refusals g), "
     "(SELECT pg_catalog.max(pg_catalog.date_part('epoch', a.replay_lag)) FROM pg_catalog.pg_stat_replication a)";
 
 constexpr std::array groups{

@@ -28,14 +28,15 @@ Result health_rows(Connection &connection, const std::string &migration) {
     return connection.query(
         "SELECT h.migration, h.health, pg_catalog.to_jsonb(h.reasons) AS reasons, pg_catalog.date_trunc('second', "
         "h.soak) AS soak, pg_catalog.date_trunc('second', h.soak_since) AS soak_since, pg_catalog.date_trunc('second', "
-        "h.last_observed) AS last_observed, pg_catalog.date_trunc('second', h.last_deep) AS last_deep FROM "
-        "tenantmig.health h WHERE $1 OPERATOR(pg_catalog.=) '' OR h.migration OPERATOR(pg_catalog.=) $1 ORDER BY "
-        "h.migration",
+        "h.last_observed) AS last_observed, pg_catalog.date_trunc('second', h.last_deep) AS last_deep, h.open_reviews, "
+        "h.nulls, h.new_nulls, h.unknown_tenants, h.mismatches, h.drift FROM tenantmig.health h "
+        "WHERE $1 OPERATOR(pg_catalog.=) '' OR h.migration OPERATOR(pg_catalog.=) $1 ORDER BY h.migration",
         {migration});
 }
 
-// The table has no room for reasons: they stand below it, one a line.
-void print_health(Result health) {
+// The table has no room for the reasons: they stand below it, one a line.
+void print_health(const Result &health) {
+    print_table(some(health, {"migration", "health", "soak", "last_observed", "last_deep", "open_reviews"}));
     std::string words;
     const std::size_t reasons = health.column("reasons"), name = health.column("migration");
     for (const auto &row : health.rows) {
@@ -45,10 +46,6 @@ void print_health(Result health) {
             words += fmt::format("{}: {}\n", printable(row.at(name).value_or("")),
                                  printable(reason.is_string() ? reason.get<std::string>() : reason.dump()));
     }
-    for (auto &row : health.rows)
-        row.erase(row.begin() + static_cast<std::ptrdiff_t>(reasons));
-    health.columns.erase(health.columns.begin() + static_cast<std::ptrdiff_t>(reasons));
-    print_table(health);
     if (!words.empty()) print_text("\n" + words);
 }
 
@@ -75,7 +72,7 @@ ExitStatus health(const GlobalOptions &global, const std::string &migration, boo
                                 "OPERATOR(pg_catalog.=) $1",
                                 {migration});
     if (global.format == Format::json && week) {
-        print_text(fmt::format("{{\"health\": {},\n\"week\": {}}}\n", as_json(now), as_json(days)));
+        print_text(as_json({{"health", &now}, {"week", &days}}));
     } else if (global.format != Format::table) {
         print_result(week ? days : now, global.format);
     } else {

@@ -59,12 +59,6 @@ Details details(Connection &connection, const std::string &run) {
                    condition + "AND error IS NOT NULL ORDER BY batch DESC LIMIT 10")};
 }
 
-void add_section(std::string &out, const char *key, const Result &result) {
-    std::string rows = as_json(result);
-    rows.pop_back();
-    out += fmt::format("{}\"{}\": {}", out.empty() ? "{" : ",\n", key, rows);
-}
-
 // 2026-11-21 05:44:50+00 without its time zone, which is the user's; and of an error its first line
 Cell shortened(const std::string &name, Cell cell) {
     constexpr std::size_t length = 19, space = 10;
@@ -76,16 +70,12 @@ Cell shortened(const std::string &name, Cell cell) {
     return cell;
 }
 
-// Some of the columns: a table must fit into a terminal of 80 columns, JSON and CSV have all of them.
-Result some(const Result &all, std::initializer_list<const char *> names) {
-    Result result;
-    result.rows.resize(all.rows.size());
-    for (const char *name : names) {
-        const std::size_t from = all.column(name);
-        result.columns.push_back(all.columns[from]);
-        for (std::size_t row = 0; row < all.rows.size(); ++row)
-            result.rows[row].push_back(shortened(name, all.rows[row][from]));
-    }
+// A table must fit into a terminal of 80 columns; JSON and CSV have all columns.
+Result narrow(const Result &all, std::initializer_list<const char *> names) {
+    Result result = some(all, names);
+    for (std::size_t at = 0; at < result.columns.size(); ++at)
+        for (auto &row : result.rows)
+            row[at] = shortened(result.columns[at].name, row[at]);
     return result;
 }
 
@@ -106,7 +96,7 @@ ExitStatus status_of_all(Connection &connection, Format format) {
     if (format != Format::table) {
         print_result(runs, format);
     } else {
-        std::string out = as_table(some(runs, {"migration", "run_id", "state", "percent", "eta", "open_reviews"}));
+        std::string out = as_table(narrow(runs, {"migration", "run_id", "state", "percent", "eta", "open_reviews"}));
         std::string words;
         const std::size_t run = runs.column("run_id"), state = runs.column("state");
         for (const auto &row : runs.rows) {
@@ -131,30 +121,28 @@ ExitStatus status(const GlobalOptions &global, const std::string &migration) {
     Details of_run;
     if (!run.empty() && global.format != Format::csv) of_run = details(connection, run);
     if (global.format == Format::json) {
-        std::string out;
-        add_section(out, "runs", runs);
-        add_section(out, "progress", of_run.progress);
-        add_section(out, "workers", of_run.workers);
-        add_section(out, "failed_batches", of_run.errors);
-        print_text(out + "}\n");
+        print_text(as_json({{"runs", &runs},
+                            {"progress", &of_run.progress},
+                            {"workers", &of_run.workers},
+                            {"failed_batches", &of_run.errors}}));
     } else if (global.format == Format::csv) {
         print_result(runs, global.format);
     } else {
         std::string out =
             run.empty() ? "no run yet\n"
-                        : as_table(some(runs, {"run_id", "state", "mode", "started_at", "row_total", "assigned"}));
+                        : as_table(narrow(runs, {"run_id", "state", "mode", "started_at", "row_total", "assigned"}));
         if (!of_run.progress.rows.empty()) out += '\n' + in_words(read_progress(connection, run), false);
         if (!of_run.workers.rows.empty()) {
             out += fmt::format("\nworkers of run {}\n", run) +
-                   as_table(some(of_run.workers,
-                                 {"worker", "pid", "state", "phase", "rows_done", "hot_rows", "batch_rows"}));
-            const Result errors = some(of_run.workers, {"worker", "error"});
+                   as_table(narrow(of_run.workers,
+                                   {"worker", "pid", "state", "phase", "rows_done", "hot_rows", "batch_rows"}));
+            const Result errors = narrow(of_run.workers, {"worker", "error"});
             for (const auto &row : errors.rows)
                 if (row[1]) out += fmt::format("worker {}: {}\n", row[0].value_or(""), *row[1]);
         }
         if (!of_run.errors.rows.empty())
             out += fmt::format("\nlast batches of run {} that failed\n", run) +
-                   as_table(some(of_run.errors, {"batch", "worker", "phase", "from_block", "to_block", "error"}));
+                   as_table(narrow(of_run.errors, {"batch", "worker", "phase", "from_block", "to_block", "error"}));
         const std::string open = runs.rows.back().at(runs.column("open_reviews")).value_or("0");
         print_text(out + fmt::format("\n{} {} open\n", open, open == "1" ? "review" : "reviews"));
     }

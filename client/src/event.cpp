@@ -128,6 +128,7 @@ Hook::Hook(const std::string &command, const Event &event) {
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, nullptr);
         ::dup2(pipe_ends[0], STDIN_FILENO);
+        ::fcntl(STDIN_FILENO, F_SETFD, 0); // should the pipe itself be number 0
         ::dup2(STDERR_FILENO, STDOUT_FILENO);
         ::execve("/bin/sh", arguments.data(), environment.data());
         ::_exit(127);

@@ -105,6 +105,16 @@ std::string as_json(const Result &result) {
     return out + (result.rows.empty() ? "]\n" : "\n]\n");
 }
 
+std::string as_json(const std::vector<std::pair<std::string, const Result *>> &sections) {
+    std::string out;
+    for (const auto &[name, result] : sections) {
+        std::string rows = as_json(*result);
+        rows.pop_back();
+        out += fmt::format("{}{}: {}", out.empty() ? "{" : ",\n", json_quoted(name), rows);
+    }
+    return out + "}\n";
+}
+
 std::string csv_cell(std::string_view text) {
     // ';' and tab too: whoever reads the file with another separator must not see other cells
     if (text.find_first_of(",;\t\"\r\n") == std::string_view::npos &&
@@ -155,6 +165,18 @@ std::string as_csv(const Result &result) {
         out += "\r\n";
     }
     return out;
+}
+
+Result some(const Result &all, std::initializer_list<const char *> names) {
+    Result result;
+    result.rows.resize(all.rows.size());
+    for (const char *name : names) {
+        const std::size_t from = all.column(name);
+        result.columns.push_back(all.columns[from]);
+        for (std::size_t row = 0; row < all.rows.size(); ++row)
+            result.rows[row].push_back(all.rows[row][from]);
+    }
+    return result;
 }
 
 void print_table(const Result &result) {

@@ -1,8 +1,11 @@
 // Results as an aligned table, JSON or CSV; and how text reaches standard output.
 #pragma once
 #include "result.hpp"
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace tenantmig::client {
 
@@ -13,12 +16,18 @@ enum class Colours { none, states }; // states: words like PASS and RED in colum
 // Columns aligned by display width, numbers to the right, NULL empty, one line a row whatever the data holds.
 std::string as_table(const Result &result, Colours colours = Colours::none);
 
+// These of the columns, in this order.
+Result some(const Result &all, std::initializer_list<const char *> names);
+
 // A table on standard output, with colours where a terminal has some.
 void print_table(const Result &result);
 
 // An array of objects, one a line: numbers as the server wrote them (no digit is lost), booleans, JSON embedded, NULL
 // null.
 std::string as_json(const Result &result);
+
+// An object whose members are such arrays.
+std::string as_json(const std::vector<std::pair<std::string, const Result *>> &sections);
 
 // RFC 4180 with CRLF. Text cells that a spreadsheet would run as a formula get an apostrophe in front.
 std::string as_csv(const Result &result);
