@@ -98,11 +98,14 @@ Site site_of(const Table &table) {
 }
 
 std::vector<EnforcementRecord> enforcements(std::int64_t migration, const std::vector<std::string> &states) {
-    Rows rows = own_query("SELECT e.id, e.step, e.kind, e.state, e.relation_oid::bigint, e.schema_name, e.table_name, "
-                          "e.column_name, coalesce(e.constraint_name, ''), coalesce(e.definition, ''), "
-                          "e.database_oid::bigint, e.before::text, e.helpers::text, coalesce(e.longest_hold_us, 0) "
-                          "FROM tenantmig.enforcement e WHERE e.migration_id = $1 AND e.state = ANY ($2) ORDER BY e.id",
-                          {bigint_value(migration), text_array_value(states)});
+    Rows rows =
+        own_query("SELECT e.id, e.step, e.kind, e.state, e.relation_oid::bigint, e.schema_name, e.table_name, "
+                  "e.column_name, coalesce((SELECT k.conname FROM pg_constraint k WHERE k.oid = e.constraint_oid AND "
+                  "e.database_oid = $3 AND e.state IN ('enforced', 'relaxing')), e.constraint_name, ''), "
+                  "coalesce(e.definition, ''), "
+                  "e.database_oid::bigint, e.before::text, e.helpers::text, coalesce(e.longest_hold_us, 0) "
+                  "FROM tenantmig.enforcement e WHERE e.migration_id = $1 AND e.state = ANY ($2) ORDER BY e.id",
+                  {bigint_value(migration), text_array_value(states), oid_value(MyDatabaseId)});
     std::vector<EnforcementRecord> result;
     for (std::size_t i = 0; i < rows.size(); i++) {
         EnforcementRecord row;
@@ -165,6 +168,13 @@ void set_enforcement_state(EnforcementRecord &row, const char *state, const std:
         own_query("UPDATE tenantmig.enforcement SET relaxed_at = CASE WHEN state IN ('relaxed', 'removed') THEN $2 "
                   "END, relaxed_by = $3 WHERE id = $1",
                   {bigint_value(row.id), timestamp_value(our_time()), text_value(actor_name())});
+}
+
+void save_identity(const EnforcementRecord &row) {
+    own_query(
+        "UPDATE tenantmig.enforcement e SET constraint_oid = (SELECT k.oid FROM pg_constraint k WHERE k.conrelid = "
+        "e.relation_oid AND k.conname = e.constraint_name) WHERE e.id = $1",
+        {bigint_value(row.id)});
 }
 
 void save_hold(const EnforcementRecord &row) {

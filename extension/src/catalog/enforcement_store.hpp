@@ -56,13 +56,14 @@ struct EnforcementRecord {
     std::int64_t longest_hold = 0; // of a strong lock, microseconds
 };
 
-// In the order in which they were recorded. `states`: of tenantmig.enforcement.state.
+// In the order in which they were recorded; constraint_name: as it is today. `states`: of tenantmig.enforcement.state.
 std::vector<EnforcementRecord> enforcements(std::int64_t migration, const std::vector<std::string> &states);
 bool has_enforcements(std::int64_t migration, const std::vector<std::string> &states);
 void insert_enforcement(EnforcementRecord &row); // sets its id
 // Name, definition, helpers, hold; and the state, with time and actor. `error`: empty for none.
 void save_enforcement(const EnforcementRecord &row, const std::string &error = {});
 void set_enforcement_state(EnforcementRecord &row, const char *state, const std::string &error = {});
+void save_identity(const EnforcementRecord &row); // the constraint of that name, so that it is found when it is renamed
 void save_hold(const EnforcementRecord &row);
 void delete_enforcements(std::int64_t migration);
 

@@ -2,6 +2,7 @@
 
 #include "bridge/fault.hpp"
 #include "bridge/object_name.hpp"
+#include "bridge/results.hpp"
 #include "steps/constraint_kinds.hpp"
 
 namespace tenantmig {
@@ -163,6 +164,7 @@ void published(ConstraintPiece &piece) {
         if (std::string found = constraint_definition(piece.target->table.oid, done.constraint_name); !found.empty())
             done.definition = found;
     set_enforcement_state(done, "enforced");
+    save_identity(done);
 }
 
 void validate_helpers(EnforcementRecord &row, ConstraintChanger &changer) {
@@ -280,6 +282,10 @@ void withdraw(EnforcementRecord &row, ConstraintChanger &changer, const char *fi
     bool there = false;
     changer.note(false, [&] { there = !row.before.kept && stands(row); });
     std::int64_t hold = 0;
+    if (!there && !row.before.kept)
+        notice(fmt::format("{} of {} is gone already",
+                           row.constraint_name.empty() ? "NOT NULL" : quoted(row.constraint_name),
+                           qualified(row.site.schema, row.site.name)));
     if (!there)
         changer.note(false, note);
     else if (is(row, "not_null"))

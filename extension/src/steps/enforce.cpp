@@ -186,6 +186,24 @@ private:
 std::string show(std::int64_t count, const char *what) {
     return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
+
+// The constraints stand by now, whatever becomes of this.
+void run_proofs(ConstraintChanger &changer, const MigrationRecord &migration) {
+    const std::string name = core::sql_literal(migration.name);
+    ProofCount count;
+    try {
+        changer.note(true, [&] { count = prove(migration); });
+    } catch (const PgError &error) {
+        if (error.data()->sqlerrcode == ERRCODE_QUERY_CANCELED) throw;
+        warning(fmt::format("the constraints are enforced, but not proved: {}", error.what()), "",
+                fmt::format("CALL tenantmig.prove({}) tries again.", name));
+        return;
+    }
+    if (count.failed > 0)
+        warning(fmt::format("{} of {} failed", show(count.failed, "proof"), count.passed + count.failed),
+                "The constraints stand; something else lets through, or refuses, what they don't.",
+                fmt::format("SELECT * FROM tenantmig.proofs WHERE migration = {};", name));
+}
 } // namespace
 
 ConstraintSession::ConstraintSession(FunctionCallInfo call, const char *procedure, const std::string &name)
@@ -246,13 +264,7 @@ void enforce_in_session(FunctionCallInfo call, const std::string &name, bool pro
     }
     enforcement.check_gate();
     enforcement.apply();
-    if (!proofs) return;
-    ProofCount count;
-    changer.note(true, [&] { count = prove(migration); });
-    if (count.failed > 0)
-        warning(fmt::format("{} of {} failed", show(count.failed, "proof"), count.passed + count.failed),
-                "The constraints stand; something else lets through, or refuses, what they don't.",
-                fmt::format("SELECT * FROM tenantmig.proofs WHERE migration = {};", core::sql_literal(name)));
+    if (proofs) run_proofs(changer, migration);
 }
 
 } // namespace tenantmig

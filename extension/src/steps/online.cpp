@@ -10,6 +10,7 @@
 #include "steps/baseline.hpp"
 #include "steps/crew.hpp"
 #include "steps/ddl_watch.hpp"
+#include "steps/enforce.hpp"
 #include "steps/guard.hpp"
 #include "steps/online.hpp"
 #include "steps/progress.hpp"
@@ -303,6 +304,7 @@ Stop run_steps(OnlineWorker &worker) {
 std::int64_t prepare_run(const MigrationRecord &record, const OnlineOptions &options, bool must_resume,
                          bool may_resume) {
     require_owner(record);
+    if (has_leftovers(record)) (void)clean_up_enforcements(record);
     lock_migration(record);
     ResolvedMigration migration = resolve_migration(record);
     if (migration.by_name) update_identity(record.id, migration.identity);

@@ -6,6 +6,7 @@
 #include "bridge/results.hpp"
 #include "engine/walk_setup.hpp"
 #include "steps/crew.hpp"
+#include "steps/enforce.hpp"
 #include "steps/progress.hpp"
 
 namespace tenantmig {
@@ -162,6 +163,11 @@ void follow_run(Transactions &transactions, RunShared *shared, const MigrationRe
 std::int64_t start_in_background(const std::string &name, const OnlineOptions &wanted, bool resume) {
     OnlineOptions options = wanted;
     MigrationRecord record = get_migration(name);
+    if (resume && !unfinished_run(record.id) && has_leftovers(record)) {
+        require_owner(record);
+        (void)clean_up_enforcements(record);
+        return 0; // no run was interrupted, but an enforce or a relax
+    }
     if (resume && options.workers == 0) {
         auto run = unfinished_run(record.id);
         options.workers = run ? run_workers(run->id) : 1;

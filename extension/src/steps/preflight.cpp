@@ -2,6 +2,7 @@
 #include "core/undo_text.hpp"
 
 #include "steps/checks.hpp"
+#include "steps/constraint_rights.hpp"
 
 namespace tenantmig {
 
@@ -125,6 +126,20 @@ void check_server(Checks &checks, const MigrationRecord &migration) {
     checks.check("other_run", lock.bigint(0, 1) == 0, "0", std::to_string(lock.bigint(0, 1)),
                  lock.text_or(0, 2, "nobody else is at work on this migration"), "Wait for the other session.");
 }
+
+// What the owners of the tables lack for the constraint steps.
+void check_rights(Checks &checks, const MigrationRecord &migration) {
+    for (const ConstraintTarget &target : resolve_constraints(migration)) {
+        std::string what, grants;
+        const std::vector<MissingRight> missing = missing_rights(target);
+        for (const MissingRight &right : missing) {
+            what += (what.empty() ? "" : "; ") + right.what;
+            grants += (grants.empty() ? "" : " ") + right.grant;
+        }
+        checks.check("rights", missing.empty(), "0 missing", fmt::format("{} missing", missing.size()),
+                     what.empty() ? target.label() : fmt::format("{}: {}", target.label(), what), grants);
+    }
+}
 } // namespace
 
 std::vector<CheckRow> preflight_migration(const MigrationRecord &record) {
@@ -134,6 +149,7 @@ std::vector<CheckRow> preflight_migration(const MigrationRecord &record) {
         check_counts(checks, forecast, record.name);
         check_table(checks, *forecast.step);
     }
+    if (!migration.spec.constraints.empty()) check_rights(checks, record);
     check_server(checks, record);
     return checks.take();
 }
