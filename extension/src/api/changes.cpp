@@ -4,6 +4,7 @@
 #include "bridge/memory.hpp"
 #include "bridge/results.hpp"
 #include "catalog/migration_store.hpp"
+#include "catalog/report_archive.hpp"
 #include "catalog/text_arrays.hpp"
 #include "engine/log_check.hpp"
 
@@ -87,7 +88,7 @@ TENANTMIG_FUNCTION(tenantmig_digest) {
     std::string digest;
     {
         SpiSession session;
-        digest = log_digest(get_run(run).id);
+        digest = log_digest(archived_report(run) ? run : get_run(run).id);
     }
     return text_result(digest);
 }
@@ -97,7 +98,7 @@ TENANTMIG_FUNCTION(tenantmig_verify_changes) {
     std::int64_t run = arguments.bigint(0, "run");
     auto digest = arguments.optional_text(1);
     SpiSession session;
-    auto checks = check_log(get_run(run).id, digest);
+    auto checks = check_log(archived_report(run) ? run : get_run(run).id, digest);
     ResultSet results(fcinfo);
     for (const CheckRow &check : checks)
         results.add({check.check_name, check.status, check.expected, check.actual,

@@ -3,6 +3,7 @@
 
 #include "bridge/results.hpp"
 #include "bridge/subtransaction.hpp"
+#include "catalog/report_archive.hpp"
 #include "engine/log_check.hpp"
 #include "engine/report.hpp"
 #include "steps/checks.hpp"
@@ -47,9 +48,13 @@ TENANTMIG_FUNCTION(tenantmig_report) {
     std::string content;
     {
         SpiSession session;
-        RunReport report = gather_report(run);
-        add_checks(report);
-        content = format == "json" ? json_report(report) : markdown_report(report);
+        if (auto archived = archived_report(run)) {
+            content = format == "json" ? archived->json : archived->markdown;
+        } else {
+            RunReport report = gather_report(run);
+            add_checks(report);
+            content = format == "json" ? json_report(report) : markdown_report(report);
+        }
     }
     return text_result(content);
 }

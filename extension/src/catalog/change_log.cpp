@@ -7,6 +7,7 @@
 
 #include "bridge/memory.hpp"
 #include "catalog/change_log.hpp"
+#include "catalog/report_archive.hpp"
 #include "catalog/text_arrays.hpp"
 
 namespace tenantmig {
@@ -265,6 +266,7 @@ std::vector<ChainState> check_chains(std::int64_t run) {
 }
 
 std::string log_digest(std::int64_t run) {
+    if (auto archived = archived_report(run); archived && archived->log_purged) return archived->digest;
     Rows rows = own_query(
         "SELECT DISTINCT ON (chain) chain, hash, count(*) OVER (), sum(row_count) OVER () FROM tenantmig.change_log "
         "WHERE run_id = $1 ORDER BY chain, entry DESC",

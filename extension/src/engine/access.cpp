@@ -57,6 +57,7 @@ constexpr Right rights[] = {
     {"relax", full},
     {"attach_guard", full},
     {"detach_guard", full},
+    {"purge", full},
     {"accept_tables", full},
 };
 

@@ -1,5 +1,6 @@
 #include "core/excerpt.hpp"
 
+#include "bridge/catalogue_write.hpp"
 #include "bridge/subtransaction.hpp"
 #include "engine/guard_trigger.hpp"
 
@@ -52,6 +53,7 @@ std::string holders(Oid table) {
 
 // Runs DDL on a table as its owner, again and again while others hold it.
 void change_table(const Table &table, const std::vector<std::string> &statements) {
+    CatalogueWriteScope own;
     for (int attempt = 0;; attempt++) {
         {
             Subtransaction scope;

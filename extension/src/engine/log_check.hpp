@@ -12,7 +12,11 @@ namespace tenantmig {
 // run.
 std::vector<CheckRow> check_log(std::int64_t run, const std::optional<std::string> &digest);
 
-// TM006 with the first bad entry if a chain is broken: nothing is undone by a log that cannot be trusted.
+// 55000 if the change log of a run was purged.
+void require_log(std::int64_t run);
+
+// As require_log(), and TM006 with the first bad entry if a chain is broken: nothing is undone by a log that cannot be
+// trusted.
 void require_intact_log(std::int64_t run);
 
 } // namespace tenantmig

@@ -2,6 +2,7 @@
 #include "core/undo_text.hpp"
 #include <map>
 
+#include "engine/log_check.hpp"
 #include "engine/undo.hpp"
 #include "engine/written_column.hpp"
 
@@ -29,6 +30,7 @@ void write_undo_script(std::int64_t id, const std::function<void(const std::stri
     RunRecord run = get_run(id);
     MigrationRecord migration = get_migration(run.migration_id);
     require_owner(migration);
+    require_log(id);
     for (const std::string &line : core::undo_head(migration.name, id, log_digest(id)))
         on_line(line);
     std::map<std::pair<std::int32_t, std::string>, core::UndoColumn> columns;

@@ -82,8 +82,9 @@ public:
             for (const AlterAction &action : actions_)
                 if (OidIsValid(piece.table)) look_at_piece(migration, piece, action);
         for (const GuardRecord &guard : guards_of(migration.id))
-            for (const AlterAction &action : actions_)
-                look_at_guard(migration, guard, action);
+            for (const ExpectedTrigger &expected : expected_triggers(guard))
+                for (const AlterAction &action : actions_)
+                    look_at_guard(migration, guard, expected, action);
         return std::move(found_);
     }
 
@@ -138,10 +139,11 @@ private:
         }
     }
 
-    void look_at_guard(const MigrationRecord &migration, const GuardRecord &guard, const AlterAction &action) {
+    void look_at_guard(const MigrationRecord &migration, const GuardRecord &guard, const ExpectedTrigger &expected,
+                       const AlterAction &action) {
         const bool column = action.kind == AlterKind::drop_column, drop = action.kind == AlterKind::drop_trigger;
         if (!column && !drop && !silences(action.kind)) return;
-        GuardTrigger trigger = find_trigger(guard);
+        const GuardTrigger &trigger = expected.trigger;
         if (!OidIsValid(trigger.table)) return;
         // The trigger itself, or its copy on a partition.
         Rows rows = own_query(
@@ -164,7 +166,7 @@ private:
         const std::string relation = qualified(rows.text_or(0, 1), rows.text_or(0, 2));
         if (column || drop)
             add(migration, action,
-                {"guard_gone", qualified(guard.schema, guard.table), guard.trigger_name(), "no such trigger",
+                {"guard_gone", expected.relation, expected.name, "no such trigger",
                  fmt::format("a guard of kind {}", guard.kind), hint, guard.id});
         else
             add(migration, action,

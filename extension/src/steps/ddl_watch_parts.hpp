@@ -2,6 +2,7 @@
 #pragma once
 #include "core/spec.hpp"
 
+#include "catalog/guard_store.hpp"
 #include "steps/ddl_watch.hpp"
 
 namespace tenantmig {
@@ -46,6 +47,13 @@ struct Piece {
 };
 std::vector<Piece> find_pieces(const MigrationRecord &migration, const core::Spec &spec,
                                const std::vector<KnownTable> &tables);
+
+// The triggers that a guard consists of: on its table, and for kind same_tenant on the parent.
+struct ExpectedTrigger {
+    std::string relation, name; // as attached
+    GuardTrigger trigger;       // as it is now
+};
+std::vector<ExpectedTrigger> expected_triggers(const GuardRecord &guard);
 
 // What enforce applied and attach_guard attached.
 void check_constraints(const MigrationRecord &migration, const core::Spec &spec, const std::vector<KnownTable> &tables,

@@ -215,26 +215,24 @@ std::string state_words(char enabled) {
     }
 }
 
-void check_guard(const GuardRecord &guard, const MigrationRecord &migration, std::vector<CatalogueDrift> &drift) {
-    const std::string stored = qualified(guard.schema, guard.table);
-    const std::string name = text_literal(migration.name);
-    const std::string again = fmt::format("SELECT * FROM tenantmig.attach_guard({}) attaches it again.", name);
-    GuardTrigger trigger = find_trigger(guard);
+// The trigger itself and its copies on partitions, which can be disabled one by one.
+void check_trigger(const ExpectedTrigger &expected, const GuardRecord &guard, const std::string &migration,
+                   std::vector<CatalogueDrift> &drift) {
+    const GuardTrigger &trigger = expected.trigger;
     if (!OidIsValid(trigger.table)) {
-        drift.push_back({"guard_gone", stored, guard.trigger_name(), "no such trigger",
-                         fmt::format("a guard of kind {}", guard.kind), again, guard.id});
+        drift.push_back({"guard_gone", expected.relation, expected.name, "no such trigger",
+                         fmt::format("a guard of kind {}", guard.kind),
+                         fmt::format("SELECT * FROM tenantmig.attach_guard({}) attaches it again.", migration),
+                         guard.id});
         return;
     }
-    // The trigger itself and its copies on partitions, which can be disabled one by one.
     Rows rows = own_query(
         "WITH RECURSIVE clone AS (SELECT t.oid, t.tgrelid, t.tgname, t.tgenabled FROM pg_trigger t WHERE t.tgrelid = "
-        "$1 AND "
-        "t.tgname = $2 UNION ALL SELECT t.oid, t.tgrelid, t.tgname, t.tgenabled FROM pg_trigger t JOIN clone ON "
-        "t.tgparentid = "
-        "clone.oid) SELECT n.nspname, c.relname, clone.tgname, clone.tgenabled::text FROM clone JOIN pg_class c ON "
-        "c.oid = "
-        "clone.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE clone.tgenabled IN ('D', 'R') OR ($3 AND "
-        "clone.tgenabled <> 'A') ORDER BY 1, 2",
+        "$1 "
+        "AND t.tgname = $2 UNION ALL SELECT t.oid, t.tgrelid, t.tgname, t.tgenabled FROM pg_trigger t JOIN clone ON "
+        "t.tgparentid = clone.oid) SELECT n.nspname, c.relname, clone.tgname, clone.tgenabled::text FROM clone JOIN "
+        "pg_class c ON c.oid = clone.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE clone.tgenabled IN "
+        "('D', 'R') OR ($3 AND clone.tgenabled <> 'A') ORDER BY 1, 2",
         {oid_value(trigger.table), text_value(trigger.name), boolean_value(guard.always)});
     for (std::size_t i = 0; i < rows.size(); i++) {
         const std::string relation = qualified(rows.text_or(i, 1), rows.text_or(i, 2)), object = rows.text_or(i, 3);
@@ -242,7 +240,7 @@ void check_guard(const GuardRecord &guard, const MigrationRecord &migration, std
                          guard.always ? "enabled always" : "enabled",
                          fmt::format("ALTER TABLE {} ENABLE {}TRIGGER {}; then hold the rows to it with "
                                      "tenantmig.verify({}).",
-                                     relation, guard.always ? "ALWAYS " : "", tenantmig::quoted(object), name),
+                                     relation, guard.always ? "ALWAYS " : "", tenantmig::quoted(object), migration),
                          guard.id});
     }
 }
@@ -257,6 +255,18 @@ std::vector<Piece> find_pieces(const MigrationRecord &migration, const core::Spe
     return pieces;
 }
 
+std::vector<ExpectedTrigger> expected_triggers(const GuardRecord &guard) {
+    std::vector<ExpectedTrigger> triggers = {
+        {qualified(guard.schema, guard.table), guard.trigger_name(), find_trigger(guard)}};
+    if (guard.kind != "same_tenant") return triggers;
+    const core::GuardDefinition definition = core::parse_guard_json(guard.definition);
+    const core::GuardTable &parent = definition.sources.at(0).hops.at(0).table;
+    if (parent.schema != definition.table.schema || parent.name != definition.table.name)
+        triggers.push_back(
+            {qualified(parent.schema, parent.name), guard.parent_trigger_name(), find_parent_trigger(guard)});
+    return triggers;
+}
+
 void check_constraints(const MigrationRecord &migration, const core::Spec &spec, const std::vector<KnownTable> &tables,
                        std::vector<CatalogueDrift> &drift) {
     for (const Piece &piece : find_pieces(migration, spec, tables))
@@ -265,7 +275,8 @@ void check_constraints(const MigrationRecord &migration, const core::Spec &spec,
 
 void check_guards(const MigrationRecord &migration, std::vector<CatalogueDrift> &drift) {
     for (const GuardRecord &guard : guards_of(migration.id))
-        check_guard(guard, migration, drift);
+        for (const ExpectedTrigger &expected : expected_triggers(guard))
+            check_trigger(expected, guard, text_literal(migration.name), drift);
 }
 
 } // namespace tenantmig
