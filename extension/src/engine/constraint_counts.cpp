@@ -2,6 +2,7 @@
 #include "core/spec.hpp"
 
 #include "engine/constraint_counts.hpp"
+#include "engine/heap_reader.hpp"
 
 namespace tenantmig {
 
@@ -103,8 +104,7 @@ private:
         return referenced.owner == target_.table.owner ||
                (!referenced.row_security &&
                 pg_call([schema = referenced.schema.c_str(), oid = referenced.oid, owner = target_.table.owner] {
-                    return pg_namespace_aclcheck(get_namespace_oid(schema, false), owner, ACL_USAGE) == ACLCHECK_OK &&
-                           pg_class_aclcheck(oid, owner, ACL_SELECT) == ACLCHECK_OK;
+                    return may_read(oid, get_namespace_oid(schema, false), owner);
                 }));
     }
 

@@ -15,17 +15,16 @@ void collect_leaves(Oid oid, List **leaves) {
     }
     relation_close(rel, NoLock);
 }
-
-// Whether SELECT on it as its owner would be refused: he may have revoked his own rights. SQL then says so.
-bool may_read(Oid table, Oid schema, Oid owner) {
-#if PG_VERSION_NUM >= 160000
-    return object_aclcheck(NamespaceRelationId, schema, owner, ACL_USAGE) == ACLCHECK_OK &&
-#else
-    return pg_namespace_aclcheck(schema, owner, ACL_USAGE) == ACLCHECK_OK &&
-#endif
-           pg_class_aclcheck(table, owner, ACL_SELECT) == ACLCHECK_OK;
-}
 } // namespace
+
+bool may_read(Oid table, Oid schema, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_aclcheck(NamespaceRelationId, schema, role, ACL_USAGE) == ACLCHECK_OK &&
+#else
+    return pg_namespace_aclcheck(schema, role, ACL_USAGE) == ACLCHECK_OK &&
+#endif
+           pg_class_aclcheck(table, role, ACL_SELECT) == ACLCHECK_OK;
+}
 
 std::vector<Oid> leaves_in_order(const Table &table) {
     struct Leaves {

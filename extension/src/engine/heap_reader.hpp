@@ -5,6 +5,10 @@
 
 namespace tenantmig {
 
+// Whether SELECT on a table is allowed to a role: its owner too may have revoked his own rights. To be called in
+// pg_call.
+bool may_read(Oid table, Oid schema, Oid role);
+
 // Why the rows of a table can't be read that way; nullopt: they can be. Partitions are looked at too.
 std::optional<std::string> why_not_plain_heap(const Table &table);
 
