@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import enforce
 import latency
 import recovery
 from harness import load_variants, rounds_of
@@ -11,7 +12,7 @@ from shapes import SHAPES, Template, chosen_shapes
 from tables import Figures, add_targets, print_machine, print_variants
 
 ONLINE = "b0 b2 floor backfill run1 online1 online2 undo"
-PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume"}
+PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "enforce"}
 
 
 def part_variants(options, figures, names):
@@ -104,6 +105,8 @@ def run_parts(options, figures):
             latency.part(options, figures)
         elif part == "resume":
             recovery.part(options, figures)
+        elif part == "enforce":
+            enforce.part(options, figures)
 
 
 def main():
