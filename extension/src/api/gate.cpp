@@ -108,15 +108,19 @@ TENANTMIG_FUNCTION(tenantmig_prove) {
     const std::string name = arguments.text(0, "name");
     const std::unique_ptr<Transactions> transactions = session_transactions(fcinfo, "prove");
     ProofCount count;
-    transactions->run(true, [&] {
-        const MigrationRecord migration = get_migration(name);
-        require_owner(migration);
-        count = prove(migration);
-        if (count.series == 0)
-            throw Error(sqlstate::prerequisite_state, fmt::format("nothing is enforced for migration \"{}\"", name),
-                        "Proofs are made of constraints that stand.",
-                        fmt::format("CALL tenantmig.enforce({}) applies them.", core::sql_literal(name)));
-    });
+    constexpr int lock_timeout_ms = 2000; // an attempt that would wait for longer is not worth it: SKIP says so
+    transactions->run(
+        true,
+        [&] {
+            const MigrationRecord migration = get_migration(name);
+            require_owner(migration);
+            count = prove(migration);
+            if (count.series == 0)
+                throw Error(sqlstate::prerequisite_state, fmt::format("nothing is enforced for migration \"{}\"", name),
+                            "Proofs are made of constraints that stand.",
+                            fmt::format("CALL tenantmig.enforce({}) applies them.", core::sql_literal(name)));
+        },
+        lock_timeout_ms);
     notice(fmt::format("proofs: {} passed, {} failed, {} skipped; SELECT * FROM tenantmig.proofs WHERE series = {}",
                        count.passed, count.failed, count.skipped, count.series));
     return static_cast<Datum>(0);
