@@ -27,7 +27,7 @@ SECTIONS = [
     ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
 ]
 VIEWS = ["migrations", "steps", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
-         "guards", "drift", "approvals", "backups", "proofs", "active_migrations"]
+         "guards", "guard_refusals", "drift", "approvals", "backups", "proofs", "active_migrations"]
 
 CHECK = {"check_name": "the check; several lines have the same name where there are several steps", "status": "`PASS`, `WARN` or `FAIL`",
          "expected": "what was asked for", "actual": "what was found", "detail": "of what, and how many", "hint": "what to do; NULL for `PASS`"}
