@@ -59,12 +59,23 @@ void read_definition(const char *text, core::GuardKind kind, Names *names) {
     });
 }
 
+// The name that a column has now. NULL: it is gone.
+char *live_name(Oid table, int number) {
+    HeapTuple tuple =
+        SearchSysCache2(ATTNUM, ObjectIdGetDatum(table), Int16GetDatum(static_cast<std::int16_t>(number)));
+    if (!HeapTupleIsValid(tuple)) return nullptr;
+    auto *attribute = reinterpret_cast<Form_pg_attribute>(GETSTRUCT(tuple));
+    char *name = attribute->attisdropped ? nullptr : pstrdup(NameStr(attribute->attname));
+    ReleaseSysCache(tuple);
+    return name;
+}
+
 // A partition has the columns of its table by name, under numbers of its own.
 AttrNumber find_column(const ColumnGuard *guard, const Trigger *trigger, Relation relation, const char *name,
                        int number, Oid numbered) {
     const char *wanted = name;
     if (OidIsValid(numbered)) {
-        char *now = get_attname(numbered, static_cast<AttrNumber>(number), true);
+        char *now = live_name(numbered, number);
         if (numbered == RelationGetRelid(relation)) {
             if (now) return static_cast<AttrNumber>(number);
             wanted = nullptr;

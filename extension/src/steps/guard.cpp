@@ -278,10 +278,14 @@ GuardOutcome attach(const MigrationRecord *migration, const GuardTarget &target,
     const core::GuardDefinition definition = step ? define(target, *step) : target.definition;
     const auto is_ours = [&](const GuardRecord &guard) {
         if (migration) return guard.migration_id == migration->id && guard.step == target.step.number;
-        return guard.migration_id == 0 && same_guard(core::parse_guard_json(guard.definition), definition);
+        if (guard.migration_id != 0) return false;
+        const core::GuardDefinition other = core::parse_guard_json(guard.definition);
+        const bool here =
+            other.system == definition.system && other.database == definition.database && other.table.oid == table.oid;
+        return (here || find_trigger(guard).table == table.oid) && same_guard(other, definition);
     };
     const char *outcome = "attached";
-    for (const GuardRecord &guard : migration ? guards_of(migration->id) : guards_on(table.oid)) {
+    for (const GuardRecord &guard : migration ? guards_of(migration->id) : all_guards()) {
         if (!is_ours(guard)) continue;
         GuardTrigger trigger = find_trigger(guard);
         if (stands(guard, trigger, target, definition)) {
@@ -383,7 +387,24 @@ auto with_arguments(Function function) {
                 break;
             }
         throw Error(error.state(), message, error.detail(), error.hint());
+    } catch (const nlohmann::json::exception &error) { // jsonb holds numbers that no double does
+        if (own_query("SELECT getdatabaseencoding()").text_or(0, 1) == "UTF8")
+            throw Error(sqlstate::spec_invalid, "argument \"options\": a value can't be read",
+                        fmt::format("{}.", core::excerpt(error.what())),
+                        R"(Write for example '{"key": "domain", "separator": "."}'.)");
+        throw Error(sqlstate::feature_not_supported, "characters outside of ASCII need a database of encoding UTF8", {},
+                    "Rename what the guard names, or restore the database into one WITH ENCODING 'UTF8'.");
     }
+}
+
+// A column may be given as it is called, without the double quotes that SQL would need, as in backfill().
+std::string as_written(const std::string &relation, const std::string &column) {
+    try {
+        NameBook names;
+        if (names.table(relation, "guard.table").find(column)) return tenantmig::quoted(column);
+    } catch (const Error &) { // whoever resolves the step says what is wrong
+    }
+    return column;
 }
 
 GuardOutcome detach(const GuardRecord &guard) {
@@ -436,20 +457,20 @@ std::vector<GuardOutcome> detach_guards(const MigrationRecord &migration, std::o
 GuardOutcome attach_guard_alone(const std::string &relation, const std::optional<std::string> &column,
                                 const std::string &kind, const std::string &options) {
     LockTimeout timeout;
-    nlohmann::json document = nlohmann::json::parse(options);
-    if (!document.is_object())
-        throw Error(sqlstate::spec_invalid, "argument \"options\": expected an object",
-                    fmt::format("Found {}.", core::excerpt(options)),
-                    R"(Write for example '{"key": "domain", "separator": "."}'.)");
-    for (const char *field : {"kind", "table", "column"})
-        if (document.contains(field))
-            throw Error(sqlstate::spec_invalid, fmt::format("options: {}: unknown field", field),
-                        "Table, column and kind are arguments of their own.", "Leave it out.");
-    const std::string asked = document.dump();
-    document["kind"] = kind;
-    document["table"] = relation;
-    if (column) document["column"] = *column;
     return with_arguments([&] {
+        nlohmann::json document = nlohmann::json::parse(options);
+        if (!document.is_object())
+            throw Error(sqlstate::spec_invalid, "argument \"options\": expected an object",
+                        fmt::format("Found {}.", core::excerpt(options)),
+                        R"(Write for example '{"key": "domain", "separator": "."}'.)");
+        for (const char *field : {"kind", "table", "column"})
+            if (document.contains(field))
+                throw Error(sqlstate::spec_invalid, fmt::format("options: {}: unknown field", field),
+                            "Table, column and kind are arguments of their own.", "Leave it out.");
+        const std::string asked = document.dump();
+        document["kind"] = kind;
+        document["table"] = relation;
+        if (column) document["column"] = as_written(relation, *column);
         if (kind == core::kind_name(core::GuardKind::tenant_key))
             throw Error(sqlstate::feature_not_supported, "a guard of kind tenant_key belongs to a migration",
                         "It asks the parents that the migration's backfill step names.",

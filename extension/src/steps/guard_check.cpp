@@ -168,7 +168,7 @@ std::string how_to_attach(const GuardRecord &guard) {
     if (guard.migration_id != 0)
         return fmt::format("SELECT * FROM tenantmig.attach_guard({}) attaches it anew.",
                            core::excerpt(guard.migration));
-    return fmt::format("SELECT * FROM tenantmig.detach_guard({}), and attach it again.", guard.id);
+    return "Call tenantmig.attach_guard with the same arguments again.";
 }
 
 CheckRow check_trigger(const GuardRecord &guard, const std::string &where, const GuardQuery *query) {

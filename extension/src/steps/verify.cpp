@@ -107,6 +107,11 @@ std::vector<CheckRow> verify_migration(const MigrationRecord &record) {
         for (CheckRow &row : check_rows_of(guard))
             of_guards.push_back(std::move(row));
     if (migration.steps.empty() && !of_guards.empty()) return of_guards;
+    if (migration.steps.empty() && !migration.spec.guards.empty())
+        throw Error(sqlstate::prerequisite_state, fmt::format("no guard of migration \"{}\" is attached", record.name),
+                    "It has no backfill step: there is nothing to verify yet.",
+                    fmt::format("SELECT * FROM tenantmig.attach_guard({}) attaches its guards.",
+                                core::sql_literal(record.name)));
     std::optional<RunRecord> run = latest_run(record.id, true);
     if (!run)
         throw Error(sqlstate::prerequisite_state, fmt::format("migration \"{}\" has no completed run", record.name),
