@@ -39,6 +39,7 @@ CALL tenantmig.enforce('m');
 TABLE shape;
 SELECT migration, step, relation, column_name, kind, constraint_name, state, since <= clock_timestamp() AS since, enforced_by = current_user AS by_me, relaxed_by, error, interrupted, kept, definition, helpers,
   longest_lock BETWEEN '0' AND '10 s' AS held FROM tenantmig.enforcements ORDER BY id;
+SELECT step, kind, state FROM tenantmig.steps;
 SELECT status, count(*) FROM tenantmig.proofs GROUP BY status;
 INSERT INTO customers VALUES (31, NULL, 'n');
 INSERT INTO customers VALUES (31, 99, 'n');
@@ -60,6 +61,7 @@ SELECT tenantmig.drop_migration('m');
 CALL tenantmig.relax('m');
 TABLE shape;
 SELECT kind, state, relaxed_by = current_user AS by_me FROM tenantmig.enforcements ORDER BY id;
+SELECT state FROM tenantmig.steps;
 CALL tenantmig.relax('m');
 
 -- what held already stays

@@ -14,7 +14,7 @@ REVOKE ALL ON FUNCTION tenantmig.check_migration(jsonb) FROM PUBLIC;
 CREATE FUNCTION tenantmig.drop_migration(name text, force boolean DEFAULT false) RETURNS void
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_drop_migration';
 COMMENT ON FUNCTION tenantmig.drop_migration(text, boolean) IS
-  'removes a migration with its runs, reviews and change log. Errors: 42704 (no such migration), 42501 (not its owner), 55006 (a run is active, or its log is still needed to undo a run; force => true drops the latter).';
+  'removes a migration with its runs, reviews and change log. Errors: 42704 (no such migration), 42501 (not its owner), 55006 (a run is active; its log is still needed to undo a run, or constraints are enforced: force => true drops it all the same, the constraints stay).';
 REVOKE ALL ON FUNCTION tenantmig.drop_migration(text, boolean) FROM PUBLIC;
 
 CREATE VIEW tenantmig.migrations AS
@@ -36,17 +36,3 @@ COMMENT ON COLUMN tenantmig.migrations.last_run IS 'state of the newest run, NUL
 COMMENT ON COLUMN tenantmig.migrations.open_reviews IS 'rows that wait for a decision';
 COMMENT ON COLUMN tenantmig.migrations.created_at IS 'when it was created';
 COMMENT ON COLUMN tenantmig.migrations.spec IS 'the spec as it was given';
-
-CREATE VIEW tenantmig.steps AS
-  SELECT m.name AS migration, s.ordinality::integer AS step, k.kind, s.value -> k.kind ->> 'table' AS relation, s.value -> k.kind ->> 'column' AS column_name,
-         coalesce((SELECT r.state FROM tenantmig.run_log r WHERE r.migration_id = m.id ORDER BY r.id DESC LIMIT 1), 'planned') AS state
-  FROM tenantmig.migration m
-  CROSS JOIN LATERAL jsonb_array_elements(m.spec -> 'steps') WITH ORDINALITY s
-  CROSS JOIN LATERAL (SELECT jsonb_object_keys(s.value) AS kind LIMIT 1) k;
-COMMENT ON VIEW tenantmig.steps IS 'the steps of each migration, in the order of the spec, with the state of the last run';
-COMMENT ON COLUMN tenantmig.steps.migration IS 'name of the migration';
-COMMENT ON COLUMN tenantmig.steps.step IS 'position in the spec, from 1';
-COMMENT ON COLUMN tenantmig.steps.kind IS 'kind of the step';
-COMMENT ON COLUMN tenantmig.steps.relation IS 'table, as the spec writes it';
-COMMENT ON COLUMN tenantmig.steps.column_name IS 'column that the step is about';
-COMMENT ON COLUMN tenantmig.steps.state IS 'state of the newest run, planned if there was none';

@@ -16,7 +16,7 @@ REVOKE ALL ON FUNCTION tenantmig.start(text, integer, interval, text, numeric) F
 CREATE FUNCTION tenantmig.resume(name text, workers integer DEFAULT NULL, budget interval DEFAULT NULL, plan_hash text DEFAULT NULL) RETURNS bigint
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_resume';
 COMMENT ON FUNCTION tenantmig.resume(text, integer, interval, text) IS
-  'takes up the paused, failed or interrupted run of a migration in background workers (NULL: as many as before): returns its number. Errors: as start, 55000 (nothing to resume), TM004 (the plan has changed since it began: give the new hash to accept it).';
+  'takes up the paused, failed or interrupted run of a migration in background workers (NULL: as many as before): returns its number. What an interrupted enforce or relax has left is removed first; 0 if there is nothing else. Errors: as start, 55000 (nothing to resume), TM004 (the plan has changed since it began: give the new hash to accept it).';
 REVOKE ALL ON FUNCTION tenantmig.resume(text, integer, interval, text) FROM PUBLIC;
 
 CREATE FUNCTION tenantmig.pause(name text) RETURNS text

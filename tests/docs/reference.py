@@ -24,10 +24,11 @@ SECTIONS = [
     ("Guards", "See [guards.md](guards.md).", ["attach_guard", "detach_guard", "guard_tenant_key"]),
     ("Gate and proofs", "What stands before constraints, and what shows that they hold. See [gate.md](gate.md).",
      ["gate", "approve", "revoke_approval", "register_backup", "prove"]),
+    ("Enforce and relax", "Constraints, applied and taken back. See [enforce.md](enforce.md).", ["enforce", "relax"]),
     ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
 ]
 VIEWS = ["migrations", "steps", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
-         "guards", "guard_refusals", "drift", "approvals", "backups", "proofs", "active_migrations"]
+         "guards", "guard_refusals", "drift", "approvals", "backups", "proofs", "enforcements", "active_migrations"]
 
 CHECK = {"check_name": "the check; several lines have the same name where there are several steps", "status": "`PASS`, `WARN` or `FAIL`",
          "expected": "what was asked for", "actual": "what was found", "detail": "of what, and how many", "hint": "what to do; NULL for `PASS`"}
