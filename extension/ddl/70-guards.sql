@@ -59,7 +59,7 @@ COMMENT ON FUNCTION tenantmig.guard_tenant_key() IS
 REVOKE ALL ON FUNCTION tenantmig.guard_tenant_key() FROM PUBLIC;
 -- The exception: PostgreSQL asks for this right whenever a trigger is made, and adding a partition to a guarded table makes
 -- one, as whoever owns the table by then. Called directly it only raises 39P01; a trigger that attach_guard has not made
--- reads nothing.
+-- reads what the owner of its table may read.
 GRANT EXECUTE ON FUNCTION tenantmig.guard_tenant_key() TO PUBLIC;
 
 -- EXECUTE for everybody: see guard_tenant_key. These two read nothing but the row.
@@ -76,6 +76,28 @@ COMMENT ON FUNCTION tenantmig.guard_immutable() IS
   'trigger function of guards of kind immutable: refuses an UPDATE that changes the tenant key of a row (23514); a key that is NULL may be filled. tenantmig.attach_guard makes the trigger; by hand: CREATE TRIGGER … BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION tenantmig.guard_immutable(''company_id''). Errors: 23514, 42703 (a column of that name is not there), 39P01 (not called as such a trigger), 22023 (other arguments). Locks: none.';
 REVOKE ALL ON FUNCTION tenantmig.guard_immutable() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenantmig.guard_immutable() TO PUBLIC;
+
+-- EXECUTE for everybody: see guard_tenant_key. In the plain form they read what the owner of the guarded table may read.
+CREATE FUNCTION tenantmig.guard_same_tenant() RETURNS trigger
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_guard_same_tenant';
+COMMENT ON FUNCTION tenantmig.guard_same_tenant() IS
+  'trigger function of guards of kind same_tenant, AFTER INSERT OR UPDATE FOR EACH ROW, on the child and on its parent: refuses a row whose tenant key differs from that of the row that it refers to, and a parent whose key would differ from that of its children. Arguments: the number of a guard (tenantmig.attach_guard), or names: (tenant key, reference[, tenant key of the parent]) on the child, (tenant key) on the parent. Errors: 23514; 40001 (the parent was changed meanwhile, in an isolation level with one snapshot); 39P01, 22023, 42703, 42704, 42501 (a trigger made by hand that names what does not exist or may not be read). Locks: the parent row FOR KEY SHARE if a unique index contains its tenant key, else FOR SHARE; ROW SHARE on the parent, ACCESS SHARE on children.';
+REVOKE ALL ON FUNCTION tenantmig.guard_same_tenant() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenantmig.guard_same_tenant() TO PUBLIC;
+
+CREATE FUNCTION tenantmig.guard_reference() RETURNS trigger
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_guard_reference';
+COMMENT ON FUNCTION tenantmig.guard_reference() IS
+  'trigger function of guards of kind reference, AFTER INSERT OR UPDATE FOR EACH ROW: refuses a polymorphic reference whose type is not mapped, whose row does not exist, or is of another tenant; both columns NULL pass. Arguments: the number of a guard (tenantmig.attach_guard), or names: (tenant key or empty, type column, id column, Type=table, …). Errors: 23514; 40001; 39P01, 22023, 42703, 42P01, 42704, 42501 (a trigger made by hand). Locks: the row that is referenced FOR KEY SHARE; ROW SHARE on its table.';
+REVOKE ALL ON FUNCTION tenantmig.guard_reference() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenantmig.guard_reference() TO PUBLIC;
+
+CREATE FUNCTION tenantmig.guard_acyclic() RETURNS trigger
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_guard_acyclic';
+COMMENT ON FUNCTION tenantmig.guard_acyclic() IS
+  'trigger function of guards of kind acyclic, AFTER INSERT OR UPDATE FOR EACH ROW: refuses a reference to a row of the same table that closes a cycle; DETAIL shows the keys on its way. Arguments: the number of a guard (tenantmig.attach_guard), or the name of the column. Errors: 23514; 40P01 (two sessions would have closed one together), 40001; 39P01, 22023, 42703, 42704, 42501 (a trigger made by hand). Locks: an UPDATE locks the rows above FOR KEY SHARE if a unique index contains the reference, else FOR SHARE; ROW SHARE on the table.';
+REVOKE ALL ON FUNCTION tenantmig.guard_acyclic() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenantmig.guard_acyclic() TO PUBLIC;
 
 CREATE FUNCTION tenantmig.attach_guard(migration text, only_step integer DEFAULT NULL,
   OUT step integer, OUT relation text, OUT column_name text, OUT kind text, OUT mode text, OUT trigger_name text, OUT outcome text, OUT guard bigint) RETURNS SETOF record

@@ -90,7 +90,7 @@ UndoRows::Done UndoRows::entry(const ChangeEntry &entry, const Wanted &wanted) {
     WriteBatch batch = make_batch(place, entry, rows);
     std::vector<bool> written;
     {
-        EngineWriteScope ours;
+        EngineWriteScope ours(place.target.table.oid);
         place.writer->write(batch, written);
     }
 

@@ -1,136 +1,121 @@
-#include "core/guard_definition.hpp"
 #include "core/key_text.hpp"
 
 #include "bridge/identity.hpp"
 #include "bridge/relation.hpp"
 #include "bridge/subtransaction.hpp"
-#include "guards/guard_entry.hpp"
+#include "guards/guard_lookup_load.hpp"
+#include "guards/guard_plain.hpp"
+#include "guards/stored_definition.hpp"
 
 namespace tenantmig {
 
 namespace {
-// The definition as text, by the newest snapshot: the trigger may fire in a transaction whose own is older than the
-// guard. NULL: there is no such guard.
-const char *read_definition(std::int64_t guard) {
-    return pg_call([guard]() -> const char * {
-        Oid schema = get_namespace_oid("tenantmig", true);
-        Oid table = OidIsValid(schema) ? get_relname_relid("guard", schema) : InvalidOid;
-        Oid index = OidIsValid(schema) ? get_relname_relid("guard_pkey", schema) : InvalidOid;
-        if (!OidIsValid(table) || !OidIsValid(index)) return nullptr;
-        Relation rel = table_open(table, AccessShareLock);
-        AttrNumber id = get_attnum(table, "id"), definition = get_attnum(table, "definition");
-        Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-        ScanKeyData key;
-        ScanKeyInit(&key, id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(guard));
-        SysScanDesc scan = systable_beginscan(rel, index, true, snapshot, 1, &key);
-        const char *text = nullptr;
-        if (HeapTuple tuple = systable_getnext(scan)) {
-            bool null = false;
-            Datum datum = heap_getattr(tuple, definition, RelationGetDescr(rel), &null);
-            if (!null) {
-                Jsonb *document = DatumGetJsonbPCopy(datum);
-                text = JsonbToCString(nullptr, &document->root, static_cast<int>(VARSIZE(document)));
-            }
-        }
-        systable_endscan(scan);
-        UnregisterSnapshot(snapshot);
-        table_close(rel, AccessShareLock);
-        return text;
-    });
-}
-
-struct Unusable {
-    std::string why;
-};
-
-bool is_integer(Oid type) {
-    return type == INT2OID || type == INT4OID || type == INT8OID;
-}
-
-// The type that values are compared in, and parameters have.
-Oid plain_type(Oid type) {
-    return is_integer(type) ? INT8OID : type == VARCHAROID ? TEXTOID : type;
-}
-
-std::string sql_literal(const std::string &text) {
-    const char *data = text.c_str();
-    return pg_call([data] { return static_cast<const char *>(quote_literal_cstr(data)); });
-}
-
 class Loader {
 public:
-    Loader(GuardEntry *entry, core::GuardDefinition definition) : entry_(entry), definition_(std::move(definition)) {
+    Loader(GuardEntry *entry, core::GuardDefinition definition)
+        : entry_(entry), definition_(std::move(definition)), lookups_(entry->context) {
         same_place_ = definition_.system == std::to_string(pg_call([] { return GetSystemIdentifier(); })) &&
                       definition_.database == MyDatabaseId;
     }
 
     void load() {
+        if (definition_.kind != entry_->kind)
+            throw Unusable{fmt::format("it is a guard of kind {}", core::kind_name(definition_.kind))};
         Table table = *describe_table(entry_->relation);
         note(table.oid);
-        require_ours(table);
-        entry_->migration = keep(definition_.migration);
+        entry_->migration = lookups_.keep(definition_.migration);
         entry_->mode = definition_.mode;
         entry_->first = definition_.evidence == core::Evidence::first;
-        const Column &column = own_column(table, definition_.column);
-        entry_->column = column.number;
-        entry_->column_name = keep(column.name);
-        entry_->type = column.type;
-        entry_->declared = column.type;
-        entry_->typmod = column.typmod;
-        watch(column.number);
+        const bool child = require_ours(table);
+        entry_->child = child;
         for (AttrNumber number : row_identity(table.oid, nullptr))
             keys_.push_back(number);
-        Table root = find(definition_.root);
-        entry_->root = lookup(root, {at(root, definition_.root_key)}, {}, {});
-        for (const core::GuardCondition &condition : definition_.where)
-            checks_.push_back(check(table, condition));
-        for (const core::GuardSource &source : definition_.sources)
-            ways_.push_back(way(table, root, source));
-        entry_->extension_owner = extension_owner();
+        if (child) load_rows(table);
+        if (definition_.kind == core::GuardKind::same_tenant) load_parent_side(table);
+        if (definition_.kind == core::GuardKind::tenant_key) entry_->extension_owner = extension_owner();
         store();
+    }
+
+    // What was looked at is remembered even if nothing came of it: a later change may mend it.
+    void store_tables() {
+        for (Oid index : lookups_.indexes())
+            note(index);
+        entry_->lock = lookups_.keep(locks_, &entry_->tables);
+        entry_->table = lookups_.keep(tables_, &entry_->tables);
     }
 
 private:
     GuardEntry *entry_;
     core::GuardDefinition definition_;
+    LookupLoader lookups_;
     bool same_place_;
     std::vector<GuardWay> ways_;
     std::vector<GuardCheck> checks_;
+    std::vector<GuardChildren> children_;
     std::vector<AttrNumber> watched_, keys_;
     std::vector<Oid> tables_;
-    std::optional<Table> guarded_; // the table that the numbers of the definition are of
+    std::vector<LOCKMODE> locks_;
+    std::optional<Table> guarded_; // the table that the numbers of the definition are of, where the trigger fires on a
+                                   // partition of it
 
-    const char *keep(const std::string &text) {
-        const char *data = text.c_str();
-        MemoryContext context = entry_->context;
-        return pg_call([data, context] { return static_cast<const char *>(MemoryContextStrdup(context, data)); });
-    }
-
-    template <typename T>
-    T *keep(const std::vector<T> &list, int *count) {
-        *count = static_cast<int>(list.size());
-        std::size_t size = list.size() * sizeof(T);
-        MemoryContext context = entry_->context;
-        auto *copy = static_cast<T *>(pg_call([context, size] { return MemoryContextAllocZero(context, size + 1); }));
-        if (size > 0) std::memcpy(static_cast<void *>(copy), list.data(), size);
-        return copy;
+    // The rows of the table that the guard is about.
+    void load_rows(const Table &table) {
+        if (!definition_.column.name.empty()) {
+            const Column &column = own_column(table, definition_.column);
+            entry_->column = column.number;
+            entry_->column_name = lookups_.keep(column.name);
+            entry_->type = entry_->declared = column.type;
+            entry_->typmod = column.typmod;
+            entry_->collation = column.collation;
+            watch(column.number);
+        }
+        std::optional<Table> root;
+        if (definition_.kind == core::GuardKind::tenant_key && !definition_.root.name.empty()) {
+            root = find(definition_.root);
+            LookupRequest request;
+            request.table = &*root;
+            request.keys = {at(*root, definition_.root_key)};
+            entry_->root = lookups_.load(request);
+        }
+        for (const core::GuardCondition &condition : definition_.where) {
+            const Column &column = own_column(table, condition.column);
+            watch(column.number);
+            checks_.push_back(lookups_.check(column, condition.values, condition.or_null));
+        }
+        for (const core::GuardSource &source : definition_.sources)
+            ways_.push_back(way(table, root, source));
+        if (definition_.kind == core::GuardKind::same_tenant || definition_.kind == core::GuardKind::acyclic) {
+            const core::GuardSource &source = definition_.sources.at(0);
+            entry_->early = !has_firm_key(source);
+            if (ways_.at(0).problem) throw Unusable{ways_[0].problem};
+            if (ways_[0].lookup[0].problem) throw Unusable{ways_[0].lookup[0].problem};
+            if (definition_.kind == core::GuardKind::acyclic) {
+                const Column &key = own_column(table, source.hops.at(0).key.at(0));
+                entry_->key_column = {key.number, key.type};
+                watch(key.number);
+            }
+        }
     }
 
     void store() {
-        entry_->way = keep(ways_, &entry_->ways);
-        entry_->check = keep(checks_, &entry_->checks);
-        entry_->watch = keep(watched_, &entry_->watched);
-        entry_->key = keep(keys_, &entry_->keys);
-        entry_->table = keep(tables_, &entry_->tables);
+        entry_->way = lookups_.keep(ways_, &entry_->ways);
+        entry_->check = lookups_.keep(checks_, &entry_->checks);
+        entry_->watch = lookups_.keep(watched_, &entry_->watched);
+        entry_->key = lookups_.keep(keys_, &entry_->keys);
+        entry_->children = lookups_.keep(children_, &entry_->children_lists);
+        entry_->lookups = lookups_.lookups();
+        store_tables();
     }
 
-public:
-    // What was looked at is remembered even if nothing came of it: a later change may mend it.
-    void store_tables() { entry_->table = keep(tables_, &entry_->tables); }
-
-private:
-    void note(Oid table) {
-        if (std::find(tables_.begin(), tables_.end(), table) == tables_.end()) tables_.push_back(table);
+    void note(Oid table, LOCKMODE lock = AccessShareLock) {
+        auto at = std::find(tables_.begin(), tables_.end(), table);
+        if (at == tables_.end()) {
+            tables_.push_back(table);
+            locks_.push_back(lock);
+        } else {
+            LOCKMODE &held = locks_[static_cast<std::size_t>(at - tables_.begin())];
+            held = std::max(held, lock);
+        }
     }
 
     void watch(AttrNumber number) {
@@ -163,27 +148,44 @@ private:
 
     // The trigger may be anywhere: only the table that the guard was attached to, and its partitions, are read for. In
     // another place the owner has to be the one who had it attached.
-    void require_ours(const Table &table) {
-        Oid guarded = definition_.table.oid;
+    //
+    // Returns whether it is the rows of this table that the guard is about; of a guard of kind same_tenant the parent
+    // has the trigger too.
+    bool require_ours(const Table &table) {
+        const bool parent = definition_.kind == core::GuardKind::same_tenant && is_parent(table);
+        if (definition_.sources.empty() && parent) return false;
         if (!same_place_) {
+            if (parent && !is_within(table, find(definition_.table).oid)) return false;
             if (role_name(table.owner) != definition_.owner)
                 throw Unusable{fmt::format("the guard was attached to a table of {}", definition_.owner)};
-            return;
+            return true;
         }
-        Oid oid = table.oid;
-        bool ours = oid == guarded || (table.is_partition && pg_call([oid, guarded] {
-                                           List *ancestors = get_partition_ancestors(oid);
-                                           bool found = list_member_oid(ancestors, guarded);
-                                           list_free(ancestors);
-                                           return found;
-                                       }));
-        if (!ours)
+        Oid guarded = definition_.table.oid;
+        if (!is_within(table, guarded)) {
+            if (parent) return false;
             throw Unusable{
                 fmt::format("the guard is one of {}", qualified(definition_.table.schema, definition_.table.name))};
-        if (oid != guarded) {
+        }
+        if (table.oid != guarded) {
             note(guarded);
             guarded_ = describe_table(guarded);
         }
+        return true;
+    }
+
+    bool is_parent(const Table &table) {
+        return definition_.sources.empty() || is_within(table, find(definition_.sources[0].hops.at(0).table).oid);
+    }
+
+    // The table itself, or a partition of it.
+    static bool is_within(const Table &table, Oid whole) {
+        Oid oid = table.oid;
+        return oid == whole || (table.is_partition && pg_call([oid, whole] {
+                                    List *ancestors = get_partition_ancestors(oid);
+                                    bool found = list_member_oid(ancestors, whole);
+                                    list_free(ancestors);
+                                    return found;
+                                }));
     }
 
     // A partition has the columns of its table by name, under numbers of its own.
@@ -200,126 +202,149 @@ private:
         return *found;
     }
 
-    GuardCheck check(const Table &table, const core::GuardCondition &condition) {
-        const Column &column = own_column(table, condition.column);
-        watch(column.number);
-        GuardCheck result;
-        result.number = column.number;
-        result.or_null = condition.or_null;
-        result.collation = column.collation;
-        std::vector<Datum> values;
-        MemoryContext context = entry_->context;
-        for (const std::string &text : condition.values) {
-            Datum value = datum_from_text(column.type, column.typmod, text);
-            values.push_back(pg_call([value, context, type = column.type] {
-                MemoryContext saved = MemoryContextSwitchTo(context);
-                std::int16_t length;
-                bool by_value;
-                get_typlenbyval(type, &length, &by_value);
-                Datum copy = datumCopy(value, by_value, length);
-                MemoryContextSwitchTo(saved);
-                return copy;
-            }));
-        }
-        result.values = keep(values, &result.count);
-        pg_call([&result, context, type = column.type] {
-            TypeCacheEntry *cache = lookup_type_cache(type, TYPECACHE_EQ_OPR_FINFO);
-            fmgr_info_cxt(cache->eq_opr_finfo.fn_oid, &result.equal, context);
-        });
-        return result;
-    }
-
-    std::string equals(const Column &column, const std::string &other) const {
-        std::string op = is_integer(column.type) || column.type == TEXTOID || column.type == VARCHAROID
-                             ? "OPERATOR(pg_catalog.=)"
-                             : equality_operator(column.type);
-        return fmt::format("t.{} {} {}", quoted(column.name), op, other);
-    }
-
-    GuardLookup lookup(const Table &table, const std::vector<Column> &keys, const std::vector<Column> &values,
-                       const std::vector<core::GuardCondition> &conditions) {
-        GuardLookup result;
-        result.table = table.oid;
-        result.owner = table.owner;
-        result.keys = static_cast<int>(keys.size());
-        result.values = static_cast<int>(values.size());
-        if (keys.size() > max_guard_keys || values.size() > max_guard_keys) throw Unusable{"too many columns"};
-        std::string list, filter;
-        for (std::size_t i = 0; i < values.size(); i++) {
-            list += (list.empty() ? "t." : ", t.") + quoted(values[i].name);
-            result.results[i] = values[i].type;
-        }
-        for (std::size_t i = 0; i < keys.size(); i++) {
-            filter += (filter.empty() ? "" : " AND ") + equals(keys[i], fmt::format("${}", i + 1));
-            result.parameters[i] = plain_type(keys[i].type);
-        }
-        for (const core::GuardCondition &condition : conditions) {
-            Column column = at(table, condition.column);
-            std::string type = pg_call([oid = column.type] {
-                return format_type_extended(oid, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
-            });
-            std::string any;
-            for (const std::string &value : condition.values)
-                any += (any.empty() ? "" : " OR ") +
-                       equals(column, fmt::format("CAST({} AS {})", sql_literal(value), type));
-            if (condition.or_null) any += fmt::format("{}t.{} IS NULL", any.empty() ? "" : " OR ", quoted(column.name));
-            filter += fmt::format(" AND ({})", any);
-        }
-        std::string sql =
-            fmt::format("SELECT {} FROM {} t WHERE {}", list.empty() ? "1" : list, table.target(), filter);
-        const char *text = sql.c_str();
-        Oid *types = result.parameters;
-        int count = result.keys;
-        MemoryContext context = entry_->context;
-        RunAs owner(table.owner, Purpose::read);
-        require_select(table);
-        result.plan = pg_call([text, types, count, context] {
-            SPIPlanPtr plan = SPI_prepare(text, count, types);
-            if (!plan)
-                ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-                                errmsg("SPI_prepare failed: %s", SPI_result_code_string(SPI_result))));
-            auto *callback =
-                static_cast<MemoryContextCallback *>(MemoryContextAllocZero(context, sizeof(MemoryContextCallback)));
-            SPI_keepplan(plan);
-            callback->func = [](void *kept) { SPI_freeplan(static_cast<SPIPlanPtr>(kept)); };
-            callback->arg = plan;
-            MemoryContextRegisterResetCallback(context, callback);
-            return plan;
-        });
-        return result;
-    }
-
-    // An owner may have taken the right to read from himself. Found out here, it fails no row.
-    static void require_select(const Table &table) {
-        bool may = pg_call([oid = table.oid, owner = table.owner] {
-            return pg_class_aclcheck(oid, owner, ACL_SELECT) == ACLCHECK_OK;
-        });
-        if (!may) throw Unusable{fmt::format("{}, its owner, may not read {}", role_name(table.owner), table.label())};
-    }
-
     GuardLookup hop(const core::GuardHop &hop) {
         try {
             return try_hop(hop);
         } catch (const Unusable &unusable) { // which matters to the rows that lead there, and to no other ones
+            if (entry_->guard == 0) throw;
             GuardLookup lost;
-            lost.problem = keep(unusable.why);
+            lost.problem = lookups_.keep(unusable.why);
             return lost;
         }
     }
 
     GuardLookup try_hop(const core::GuardHop &hop) {
         Table table = find(hop.table);
-        std::vector<Column> keys, values;
+        LookupRequest request;
+        request.table = &table;
         for (const core::GuardColumn &column : hop.key)
-            keys.push_back(at(table, column));
+            request.keys.push_back(at(table, column));
         for (const core::GuardColumn &column : hop.value)
-            values.push_back(at(table, column));
-        return lookup(table, keys, values, hop.where);
+            request.values.push_back(at(table, column));
+        for (const core::GuardCondition &condition : hop.where)
+            request.conditions.push_back({at(table, condition.column), condition.values, condition.or_null});
+        std::vector<Column> kept = request.keys;
+        kept.insert(kept.end(), request.values.begin(), request.values.end());
+        if (definition_.kind == core::GuardKind::reference)
+            request.lock = RowLock::key_share;
+        else if (definition_.kind != core::GuardKind::tenant_key)
+            request.lock = sufficient_lock(table.oid, kept);
+        if (request.lock != RowLock::none) note(table.oid, RowShareLock);
+        if (entry_->guard == 0) require_readable(table);
+        return lookups_.load(request);
     }
 
-    GuardWay way(const Table &table, const Table &root, const core::GuardSource &source) {
+    // The plain form has nobody who has shown the privileges of the tables' owners: the table's own owner must be
+    // allowed to read what its guard looks at.
+    void require_readable(const Table &table) {
+        Oid owner = describe_table(entry_->relation)->owner, oid = table.oid;
+        bool may = pg_call([oid, owner] { return pg_class_aclcheck(oid, owner, ACL_SELECT) == ACLCHECK_OK; });
+        if (!may)
+            throw Unusable{
+                fmt::format("{}, the owner of the guarded table, may not read {}", role_name(owner), table.label()),
+                sqlstate::insufficient_privilege,
+                fmt::format("GRANT SELECT ON {} TO {};", table.sql(), quoted(role_name(owner)))};
+    }
+
+    // Whether a foreign key makes sure, at the end of each statement, that the row which is referenced is there.
+    bool has_firm_key(const core::GuardSource &source) {
+        Table from = guarded_ ? *guarded_ : *describe_table(entry_->relation);
+        Table to = find(source.hops.at(0).table);
+        for (const ForeignKey &key : foreign_keys_from(from.oid)) {
+            if (key.to != to.oid || key.from_columns.size() != source.probe.size()) continue;
+            bool covers = true;
+            for (const core::GuardColumn &column : source.probe) {
+                const Column *own =
+                    same_place_ ? from.find(static_cast<AttrNumber>(column.number)) : from.find(column.name);
+                covers =
+                    covers && own &&
+                    std::find(key.from_columns.begin(), key.from_columns.end(), own->number) != key.from_columns.end();
+            }
+            if (covers && !pg_call([oid = key.oid] {
+                    HeapTuple tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(oid));
+                    if (!HeapTupleIsValid(tuple)) return true;
+                    bool deferrable = reinterpret_cast<Form_pg_constraint>(GETSTRUCT(tuple))->condeferrable;
+                    ReleaseSysCache(tuple);
+                    return deferrable;
+                }))
+                return true;
+        }
+        return false;
+    }
+
+    // same_tenant: the rows that point at rows of this table, by each source whose parent it is.
+    void load_parent_side(const Table &table) {
+        for (const PlainChild &child : parent_children(table))
+            load_children(table, child);
+    }
+
+    // The guard's own child; in the plain form each child that has the trigger.
+    std::vector<PlainChild> parent_children(const Table &table) {
+        if (entry_->guard == 0) {
+            std::vector<Oid> seen;
+            std::vector<PlainChild> found = plain_children(entry_->trigger, table, seen);
+            for (Oid oid : seen)
+                note(oid);
+            return found;
+        }
+        const core::GuardSource &source = definition_.sources.at(0);
+        const core::GuardHop &hop = source.hops.at(0);
+        Table parent = find(hop.table);
+        if (!is_within(table, parent.oid)) return {};
+        PlainChild child;
+        child.child = find(definition_.table);
+        child.parent = parent;
+        child.tenant = at(child.child, definition_.column);
+        child.parent_tenant = at(parent, hop.value.at(0));
+        for (const core::GuardColumn &column : source.probe)
+            child.via.push_back(at(child.child, column));
+        for (const core::GuardColumn &column : hop.key)
+            child.key.push_back(at(parent, column));
+        child.early = !has_firm_key_from(child, source);
+        return {child};
+    }
+
+    bool has_firm_key_from(const PlainChild &child, const core::GuardSource &source) {
+        std::optional<Table> saved = guarded_;
+        guarded_ = child.child;
+        bool firm = has_firm_key(source);
+        guarded_ = saved;
+        return firm;
+    }
+
+    void load_children(const Table &table, const PlainChild &child) {
+        auto here = [&table](const Column &column) { // on a partition the parent's columns have other numbers
+            const Column *found = table.find(column.name);
+            if (!found)
+                throw Unusable{fmt::format("column {} of {} no longer exists", quoted(column.name), table.label())};
+            return *found;
+        };
+        GuardChildren result;
+        note(child.child.oid);
+        LookupRequest request;
+        request.table = &child.child;
+        request.keys = child.via;
+        request.differs = child.tenant;
+        request.values = {child.tenant};
+        result.lookup = lookups_.load(request);
+        result.tenant_name = lookups_.keep(child.tenant.name);
+        for (const Column &key : child.key) {
+            const Column own = here(key);
+            result.key[result.keys++] = {own.number, own.type};
+            watch(own.number);
+        }
+        const Column tenant = here(child.parent_tenant);
+        result.tenant = {tenant.number, tenant.type};
+        watch(tenant.number);
+        result.early = child.early;
+        result.parent = child.parent.oid;
+        if (!entry_->column_name) entry_->column_name = lookups_.keep(tenant.name);
+        children_.push_back(result);
+    }
+
+    GuardWay way(const Table &table, const std::optional<Table> &root, const core::GuardSource &source) {
         GuardWay result;
-        result.label = keep(source.label);
+        result.label = lookups_.keep(source.label);
         try {
             for (const core::GuardColumn &column : source.probe) {
                 const Column &own = own_column(table, column);
@@ -334,29 +359,41 @@ private:
                 watch(own.number);
                 for (const auto &[type, target] : source.types) {
                     lookups.push_back(hop(target));
-                    lookups.back().type_value = keep(type);
+                    lookups.back().type_value = lookups_.keep(type);
                 }
             } else {
                 for (const core::GuardHop &target : source.hops)
                     lookups.push_back(hop(target));
-                result.ends_at_root = !lookups.empty() && lookups.back().table == root.oid;
+                result.ends_at_root = root && !lookups.empty() && lookups.back().table == root->oid;
             }
-            result.lookup = keep(lookups, &result.lookups);
+            result.lookup = lookups_.keep(lookups, &result.lookups);
         } catch (const Unusable &unusable) {
-            result.problem = keep(unusable.why);
+            if (entry_->guard == 0) throw;
+            result.problem = lookups_.keep(unusable.why);
         }
         return result;
     }
 };
 } // namespace
 
-void load_guard(GuardEntry *entry) {
-    const char *text = read_definition(entry->guard);
+void load_guard(GuardEntry *entry, const Trigger *trigger) {
     auto inert = [entry](const std::string &why) {
         const char *data = why.c_str();
         entry->inert = pg_call(
             [data, context = entry->context] { return static_cast<const char *>(MemoryContextStrdup(context, data)); });
     };
+    if (entry->guard == 0) {
+        Loader loader(entry, plain_definition(entry->kind, entry->relation, trigger));
+        try {
+            loader.load();
+        } catch (const Unusable &unusable) {
+            throw Error(unusable.state,
+                        fmt::format("trigger {} can not guard: {}", quoted(trigger->tgname), unusable.why), {},
+                        unusable.hint);
+        }
+        return;
+    }
+    const char *text = pg_call([guard = entry->guard] { return stored_definition(guard); });
     if (!text) {
         inert("it is not in the catalogue of tenantmig");
         return;

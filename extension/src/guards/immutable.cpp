@@ -1,7 +1,7 @@
 // The guard of kind immutable (design.md §6): the tenant key of a row stays what it is. One that is NULL may be filled,
 // or no backfill were possible.
-#include "bridge/engine_write.hpp"
 #include "guards/column_guard.hpp"
+#include "guards/guard_statement.hpp"
 #include "guards/refusal.hpp"
 
 extern "C" {
@@ -43,7 +43,7 @@ extern "C" PGDLLEXPORT Datum tenantmig_guard_immutable(PG_FUNCTION_ARGS) {
     auto *event = reinterpret_cast<TriggerData *>(fcinfo->context);
     if (!TRIGGER_FIRED_BY_UPDATE(event->tg_event)) return PointerGetDatum(event->tg_trigtuple);
     Datum result = PointerGetDatum(event->tg_newtuple);
-    if (EngineWriteScope::active()) return result;
+    if (engine_writes(event->tg_relation)) return result;
     ColumnGuard *guard = column_guard(fcinfo, core::GuardKind::immutable);
     bool null_before = false, null_after = false;
     Datum before = slot_getattr(event->tg_trigslot, guard->column, &null_before);

@@ -1,6 +1,6 @@
 // The guard of kind prefix (design.md §6): a text id begins with the row's tenant key and a separator.
-#include "bridge/engine_write.hpp"
 #include "guards/column_guard.hpp"
+#include "guards/guard_statement.hpp"
 #include "guards/refusal.hpp"
 
 extern "C" {
@@ -75,7 +75,7 @@ extern "C" PGDLLEXPORT Datum tenantmig_guard_prefix(PG_FUNCTION_ARGS) {
     auto *event = reinterpret_cast<TriggerData *>(fcinfo->context);
     bool update = TRIGGER_FIRED_BY_UPDATE(event->tg_event);
     Datum result = PointerGetDatum(update ? event->tg_newtuple : event->tg_trigtuple);
-    if (EngineWriteScope::active()) return result;
+    if (engine_writes(event->tg_relation)) return result;
     ColumnGuard *guard = column_guard(fcinfo, core::GuardKind::prefix);
     TupleTableSlot *row = update ? event->tg_newslot : event->tg_trigslot;
     bool id_null = false, key_null = false;

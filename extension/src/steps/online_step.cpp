@@ -202,7 +202,7 @@ private:
         OutcomeCounts counts(step_);
         {
             SnapshotScope snapshot;
-            EngineWriteScope ours;
+            EngineWriteScope ours(step_.target.table.oid);
             for (RowAction::Kind kind : {RowAction::Kind::assign, RowAction::Kind::soft_delete})
                 write_kind(kind, rows, counts);
         }
@@ -539,7 +539,7 @@ Stop StepLeader::take_back(KeySpool &suspects) {
                 std::vector<bool> done;
                 {
                     SnapshotScope snapshot;
-                    EngineWriteScope ours;
+                    EngineWriteScope ours(target.table.oid);
                     RowWriter writer(target.table, target.column, target.key, false, target.table.owner);
                     writer.write(batch, done);
                 }

@@ -129,7 +129,7 @@ void Walker::batch(Waiting &chosen, bool *finished) {
     WalkBatch result;
     {
         SnapshotScope snapshot;
-        EngineWriteScope ours;
+        EngineWriteScope ours(leaf.oid);
         RunAs owner(target_.table.owner, Purpose::write);
         result = block_walk_.run(leaf.oid, chosen.range, chosen.pass, passes, *this);
     }
