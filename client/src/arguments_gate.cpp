@@ -183,8 +183,7 @@ void add_monitor_commands(CLI::App &app, CommandLine &line) {
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     purge_app->add_option("--older-than", options.older_than, "In place of each kind's own time, such as '1 year'")
         ->type_name("TIME");
-    CLI::Option *execute =
-        purge_app->add_flag("--execute", options.execute, "Do it; exit status 4 if something was refused");
+    CLI::Option *execute = purge_app->add_flag("--execute", options.execute, "Do it");
     purge_app->add_flag("--force", options.force, "Even what an undo would need")->needs(execute);
 }
 
