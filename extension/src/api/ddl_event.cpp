@@ -121,9 +121,9 @@ struct Words {
 Words words_for(const Loosening &loosening) {
     const CatalogueDrift &drift = loosening.drift;
     const bool guard = drift.guard != 0, column = drift.expected == "NOT NULL";
-    const std::string what = guard    ? fmt::format("guard {}", core::excerpt(drift.object))
-                             : column ? fmt::format("NOT NULL of column {}", core::excerpt(drift.object))
-                                      : fmt::format("constraint {}", core::excerpt(drift.object));
+    const std::string what = guard    ? fmt::format("guard {}", core::excerpt(loosening.name))
+                             : column ? fmt::format("NOT NULL of column {}", core::excerpt(loosening.name))
+                                      : fmt::format("constraint {}", core::excerpt(loosening.name));
     return {fmt::format("{} of {} is {} by migration {}", what, drift.relation, guard ? "attached" : "enforced",
                         core::excerpt(loosening.migration.name)),
             fmt::format("{} would leave this: {}.", loosening.action, drift.found), drift.hint};

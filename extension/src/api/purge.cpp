@@ -12,12 +12,13 @@ TENANTMIG_FUNCTION(tenantmig_purge) {
     options.force = arguments.boolean(3, "force");
     SpiSession session;
     if (!arguments.is_null(0)) {
+        options.kinds.emplace();
         Rows rows = own_query("SELECT $1", {Value{TEXTARRAYOID, fcinfo->args[0].value, false}});
         for (const auto &kind : rows.nullable_text_array(0, 1)) {
             if (!kind)
                 throw Error(sqlstate::null_value_not_allowed, "a kind to be purged is NULL", {},
                             "Kinds are change_log, reviews, runs, observations and drift.");
-            options.kinds.push_back(*kind);
+            options.kinds->push_back(*kind);
         }
     }
     if (!arguments.is_null(1))

@@ -93,8 +93,8 @@ private:
     const std::vector<AlterAction> &actions_;
     std::vector<Loosening> found_;
 
-    void add(const MigrationRecord &migration, const AlterAction &action, CatalogueDrift drift) {
-        found_.push_back({migration, std::move(drift), words(action.kind)});
+    void add(const MigrationRecord &migration, const AlterAction &action, CatalogueDrift drift, std::string name) {
+        found_.push_back({migration, std::move(drift), words(action.kind), std::move(name)});
     }
 
     static std::string relax_hint(const MigrationRecord &migration) {
@@ -104,7 +104,8 @@ private:
 
     void look_at_piece(const MigrationRecord &migration, const Piece &piece, const AlterAction &action) {
         auto lost = [&](const char *kind, const std::string &object, const char *found, const std::string &expected) {
-            add(migration, action, {kind, piece.relation, object, found, expected, relax_hint(migration), 0});
+            add(migration, action, {kind, piece.relation, object, found, expected, relax_hint(migration), 0},
+                piece.constraint ? piece.constraint->name : piece.column);
         };
         const bool here = piece.table == relation_;
         if (piece.record.kind == "not_null") {
@@ -167,12 +168,14 @@ private:
         if (column || drop)
             add(migration, action,
                 {"guard_gone", expected.relation, expected.name, "no such trigger",
-                 fmt::format("a guard of kind {}", guard.kind), hint, guard.id});
+                 fmt::format("a guard of kind {}", guard.kind), hint, guard.id},
+                rows.text_or(0, 3));
         else
             add(migration, action,
                 {"guard_disabled", relation, rows.text_or(0, 3),
                  action.kind == AlterKind::replica_only ? "enabled for replicas only" : "disabled",
-                 guard.always ? "enabled always" : "enabled", hint, guard.id});
+                 guard.always ? "enabled always" : "enabled", hint, guard.id},
+                rows.text_or(0, 3));
     }
 };
 } // namespace

@@ -29,6 +29,7 @@ struct Loosening {
     MigrationRecord migration;
     CatalogueDrift drift; // as catalogue_drift() would find it afterwards
     std::string action;   // DROP NOT NULL …
+    std::string name;     // of the column, constraint or trigger as it is called now
 };
 
 // Of all migrations. Reads the catalogue only.

@@ -39,7 +39,7 @@ struct RunFacts {
 class Purge {
 public:
     explicit Purge(const PurgeOptions &options) : options_(options) {
-        for (const std::string &kind : options.kinds)
+        for (const std::string &kind : options.kinds.value_or(std::vector<std::string>()))
             if (std::find(std::begin(all_kinds), std::end(all_kinds), kind) == std::end(all_kinds))
                 throw Error(sqlstate::invalid_parameter_value,
                             fmt::format("{} is not a kind of what can be purged", core::excerpt(kind)), {},
@@ -66,8 +66,8 @@ private:
     std::string busy_; // why nothing of the migration may go now; empty: it may
 
     bool wants(const char *kind) const {
-        return options_.kinds.empty() ||
-               std::find(options_.kinds.begin(), options_.kinds.end(), kind) != options_.kinds.end();
+        return !options_.kinds ||
+               std::find(options_.kinds->begin(), options_.kinds->end(), kind) != options_.kinds->end();
     }
 
     void set_cutoff() {

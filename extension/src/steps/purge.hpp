@@ -5,8 +5,8 @@
 namespace tenantmig {
 
 struct PurgeOptions {
-    std::vector<std::string> kinds;        // empty: all
-    std::optional<std::string> older_than; // text of an interval; not set: each kind's retention
+    std::optional<std::vector<std::string>> kinds; // not set: all
+    std::optional<std::string> older_than;         // text of an interval; not set: each kind's retention
     bool execute = false, force = false;
 };
 
