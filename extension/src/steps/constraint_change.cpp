@@ -1,5 +1,6 @@
 #include "core/excerpt.hpp"
 
+#include "bridge/catalogue_write.hpp"
 #include "bridge/engine_write.hpp"
 #include "bridge/relation.hpp"
 #include "bridge/results.hpp"
@@ -208,6 +209,7 @@ std::int64_t ConstraintChanger::strong(const Table &relation, const std::vector<
 }
 
 void change_as_owner(const Table &table, const std::string &statement) {
+    CatalogueWriteScope own;
     RunAs owner(table.owner, Purpose::read);
     run_query(statement);
 }
