@@ -98,6 +98,7 @@ sub check_interrupted {
   my $changed = shape() ne $before;
   ok(!$changed || $open > 0 || $standing == 6, "$case: a changed catalogue is recorded") or diag(shape());
   is(sql("SELECT count(*) FROM tenantmig.enforcements WHERE migration = '$table' AND interrupted"), $open, "$case: unfinished pieces are shown as interrupted");
+  is(sql("SELECT health FROM tenantmig.health WHERE migration = '$table'"), 'RED', "$case: health is RED") if $open;
   return $open;
 }
 
@@ -181,6 +182,26 @@ for my $table ('plain', 'parted') {
     is(sql("SELECT count(*) FROM tenantmig.enforcements WHERE migration = '$table' AND state IN ('intended', 'relaxing')"), '0', "$case: nothing is left unfinished");
     sql("CALL tenantmig.relax('$table')");
     is(shape(), $before, "$case: as before, after all");
+  }
+}
+
+# Killed while it takes back what an error has spoilt; and killed again while the next one cleans up.
+for my $table ('plain', 'parted') {
+  for my $how ('enforce', 'relax', 'resume') {
+    for my $pair ([ 'enforce_counted error TM900', 'enforce_removing crash hit=2' ], [ 'enforce_published error TM900 hit=3', 'relax_withdrawing crash hit=2' ], [ 'enforce_published error TM900 hit=3', 'relax_intended crash' ]) {
+      my $case = "$table, @$pair, then $how";
+      fault(@$pair);
+      killed($case, "CALL tenantmig.enforce('$table')");
+      my $open = check_interrupted($case, $table);
+      ok($open > 0, "$case: unfinished");
+      clean_by($case, $table, $how, $open);
+    }
+    my $case = "$table, killed twice, then $how";
+    fault('enforce_prepared crash');
+    killed($case, "CALL tenantmig.enforce('$table')");
+    fault('enforce_removing crash hit=2');
+    killed("$case: again", $how eq 'resume' ? "SELECT tenantmig.resume('$table')" : "CALL tenantmig.$how('$table')");
+    clean_by($case, $table, $how, check_interrupted($case, $table));
   }
 }
 
