@@ -107,7 +107,16 @@ RESET ROLE;
 SELECT tenantmig.create_migration('{"migration": "flats", "tenants": {"table": "landlords"}, "steps": [{"constraint": {"table": "flats", "column": "landlord", "not_null": true, "references": "landlords", "composite": true}}]}');
 CALL tenantmig.enforce('flats');
 SELECT * FROM last('flats');
+-- the right to reference the landlords is none to write there
 SET ROLE regress_owner;
+CREATE TABLE cellars (id integer PRIMARY KEY, landlord bigint);
+INSERT INTO cellars VALUES (1, 1);
+SELECT migrate('cellars', '{"constraint": {"table": "cellars", "column": "landlord", "references": "landlords"}}');
+CALL tenantmig.enforce('cellars');
+SELECT * FROM last('cellars');
+INSERT INTO cellars VALUES (2, 2);
+CALL tenantmig.prove('cellars');
+SELECT * FROM last('cellars') WHERE title ~ 'move';
 CREATE TABLE houses (id integer PRIMARY KEY, company uuid);
 CREATE TABLE doors (id integer PRIMARY KEY, house integer REFERENCES houses, company uuid);
 INSERT INTO houses SELECT row_number() OVER (ORDER BY name), "Id" FROM "Companies";

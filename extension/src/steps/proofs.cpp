@@ -86,7 +86,8 @@ public:
                 taken_ = true;
         }
         if (!taken_) taken_ = copier_.take(condition);
-        if (target.referenced && piece("foreign_key"))
+        // the right to reference is no right to read and write there as the owner
+        if (target.referenced && piece("foreign_key") && has_privileges_of(target.referenced->owner))
             referenced_.emplace(*target.referenced, std::vector<AttrNumber>{});
     }
 
@@ -204,7 +205,7 @@ public:
         const char action = delete_action(*key);
         RowCopier::Row row;
         auto attempt = [&](Trial &trial) {
-            if (!referenced_) throw CannotCopy{"the referenced table is not known"};
+            if (!referenced_) throw no_privileges();
             const AttrNumber referred = target_.referenced_column.number;
             Value value = copier_.taken(number());
             if (!referenced_->take(
@@ -366,17 +367,31 @@ private:
         }
     }
 
+    CannotCopy no_privileges() const {
+        return {fmt::format("needs the privileges of {}, who owns {}", role_name(target_.referenced->owner),
+                            target_.referenced->label())};
+    }
+
     Value unknown_value() {
-        if (!referenced_ || !referenced_->take("true"))
-            throw CannotCopy{fmt::format("{} has no row", target_.referenced->label())};
+        if (!referenced_ && target_.column.type == UUIDOID) return copier_.unused(number()); // a random one
+        if (!referenced_) throw no_privileges();
+        if (!referenced_->take("true")) throw CannotCopy{fmt::format("{} has no row", target_.referenced->label())};
         return coerced(referenced_->unused(target_.referenced_column.number));
     }
 
+    // Of the rows that there are, else of the referenced table.
     Value other_value() {
-        const std::string name = "t." + tenantmig::quoted(target_.referenced_column.name);
         const Value current = copier_.taken(number());
-        if (!referenced_ || !referenced_->take(fmt::format("{0} IS NOT NULL AND NOT ({0} {1} $1)", name, equality()),
-                                               std::span(&current, 1)))
+        const std::string name = "t." + column();
+        RowCopier others(target_.table, {});
+        if (others.take(
+                fmt::format("{0} IS NOT NULL AND NOT ({0} {1} $1)", name, equality_operator(target_.column.type)),
+                std::span(&current, 1)))
+            return others.taken(number());
+        if (!referenced_) throw no_privileges();
+        const std::string key = "t." + tenantmig::quoted(target_.referenced_column.name);
+        if (!referenced_->take(fmt::format("{0} IS NOT NULL AND NOT ({0} {1} $1)", key, equality()),
+                               std::span(&current, 1)))
             throw CannotCopy{fmt::format("{} has no other row", target_.referenced->label())};
         return coerced(referenced_->taken(target_.referenced_column.number));
     }
