@@ -1,4 +1,8 @@
 -- purge and what it must refuse.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tenantmig CASCADE;
+CREATE EXTENSION tenantmig;
+RESET client_min_messages;
 CREATE SCHEMA bad_purge;
 SET search_path = bad_purge;
 CREATE ROLE purge_owner;
@@ -65,3 +69,4 @@ DROP OWNED BY purge_owner CASCADE;
 DROP SCHEMA bad_purge CASCADE;
 DROP OWNED BY purge_other, purge_viewer;
 DROP ROLE purge_owner, purge_other, purge_viewer;
+DROP EXTENSION tenantmig;

@@ -1,4 +1,8 @@
 -- Drift of the catalogue, each kind with what makes it, and the watch on ALTER TABLE in its three modes.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tenantmig CASCADE;
+CREATE EXTENSION tenantmig;
+RESET client_min_messages;
 CREATE SCHEMA ddl_watch;
 SET search_path = ddl_watch;
 CREATE ROLE ddl_owner;
@@ -170,3 +174,4 @@ DROP OWNED BY ddl_owner CASCADE;
 DROP SCHEMA ddl_watch CASCADE;
 DROP OWNED BY ddl_other;
 DROP ROLE ddl_owner, ddl_other;
+DROP EXTENSION tenantmig;

@@ -1,4 +1,8 @@
 -- Retention: what goes, what stays and why. Time is moved in tests/tap/purge.pl; here things are made old, or the time is short.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tenantmig CASCADE;
+CREATE EXTENSION tenantmig;
+RESET client_min_messages;
 CREATE SCHEMA purge;
 SET search_path = purge;
 CREATE TABLE companies (id integer PRIMARY KEY);
@@ -100,3 +104,4 @@ SELECT tenantmig.report(first) ~ 'Archived by purge' AS report FROM runs;
 DELETE FROM tenantmig.report_archive WHERE migration = 'to purge';
 SET client_min_messages = warning;
 DROP SCHEMA purge CASCADE;
+DROP EXTENSION tenantmig;
