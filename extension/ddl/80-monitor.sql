@@ -164,7 +164,9 @@ CREATE VIEW tenantmig.health_facts AS
                    WHERE i.indrelid = r.oid AND x.relname = e.constraint_name AND i.indisunique AND i.indisvalid) END
   UNION ALL
   SELECT m.id, 'RED', 30, 'guard',
-         format('the %s guard on %s.%I %s: SELECT * FROM tenantmig.attach_guard(%L)', g.kind, g.relation, g.column_name,
+         format('the %s guard on %s %s: SELECT * FROM tenantmig.attach_guard(%L)', g.kind,
+                CASE WHEN g.trigger IS NOT NULL THEN format('%s.%I', g.relation, g.column_name)
+                     ELSE (SELECT format('%I.%I.%I', d.schema_name, d.table_name, d.column_name) FROM tenantmig.guard d WHERE d.id = g.id) END,
                 CASE WHEN g.trigger IS NULL THEN 'is gone' ELSE 'does not fire' END, m.name)
   FROM tenantmig.guards g JOIN tenantmig.migration m ON m.name = g.migration
   WHERE NOT g.enabled

@@ -4,6 +4,7 @@
 #include "bridge/clock.hpp"
 #include "engine/daily_report.hpp"
 #include "engine/markdown.hpp"
+#include "engine/own_json.hpp"
 
 namespace tenantmig {
 
@@ -11,7 +12,7 @@ namespace {
 using nlohmann::ordered_json;
 
 void gather_days(DailyReport &report, std::int64_t migration) {
-    Rows rows = own_query("SELECT t.day::date, d.health, d.nulls, d.new_nulls, "
+    Rows rows = own_query("SELECT t.day::date::text, d.health, d.nulls, d.new_nulls, "
                           "d.unknown_tenants, d.mismatches, d.open_reviews, d.drift, "
                           "coalesce(d.samples, 0), coalesce(d.deep_samples, 0), "
                           "coalesce(d.bad, 0), coalesce(d.alerts, 0) FROM "
@@ -34,12 +35,11 @@ void gather_days(DailyReport &report, std::int64_t migration) {
 }
 
 void gather_last_observation(DailyReport &report, std::int64_t migration) {
-    Rows rows = own_query("SELECT date_trunc('second', o.observed_at AT TIME ZONE 'UTC'), "
-                          "o.checks, o.reasons FROM "
-                          "tenantmig.observation o WHERE o.migration_id = $1 AND (o.observed_at AT "
-                          "TIME ZONE "
-                          "'UTC')::date = $2::date ORDER BY o.observed_at DESC, o.id DESC LIMIT 1",
-                          {bigint_value(migration), text_value(report.day)});
+    Rows rows =
+        own_query("SELECT date_trunc('second', o.observed_at AT TIME ZONE 'UTC')::text, o.checks, o.reasons FROM "
+                  "tenantmig.observation o WHERE o.migration_id = $1 AND (o.observed_at AT TIME ZONE "
+                  "'UTC')::date = $2::date ORDER BY o.observed_at DESC, o.id DESC LIMIT 1",
+                  {bigint_value(migration), text_value(report.day)});
     if (rows.empty()) return;
     report.observed_at = rows.text_or(0, 1);
     report.reasons = rows.text_array(0, 3);
@@ -47,9 +47,8 @@ void gather_last_observation(DailyReport &report, std::int64_t migration) {
     if (!checks.is_array()) return;
     for (const nlohmann::json &check : checks)
         if (check.is_object())
-            report.checks.push_back({check.value("check_name", ""), check.value("status", ""),
-                                     check.value("expected", ""), check.value("actual", ""), check.value("detail", ""),
-                                     check.value("hint", "")});
+            report.checks.push_back({text_at(check, "check_name"), text_at(check, "status"), text_at(check, "expected"),
+                                     text_at(check, "actual"), text_at(check, "detail"), text_at(check, "hint")});
 }
 
 void gather_events(DailyReport &report, std::int64_t migration) {
@@ -93,9 +92,8 @@ DailyReport gather_daily_report(const MigrationRecord &migration, std::optional<
     report.migration = migration.name;
     report.owner = migration.owner;
     Rows days = own_query(
-        "SELECT c.today, coalesce($2, c.today), $2 > c.today, "
-        "isfinite($2), date_trunc('second', $1 "
-        "AT TIME ZONE 'UTC') FROM (SELECT ($1 AT TIME ZONE "
+        "SELECT c.today::text, coalesce($2, c.today)::text, $2 > c.today, isfinite($2), "
+        "date_trunc('second', $1 AT TIME ZONE 'UTC')::text FROM (SELECT ($1 AT TIME ZONE "
         "'UTC')::date AS today) c",
         {timestamp_value(our_time()), wanted ? Value{DATEOID, Int32GetDatum(*wanted), false} : null_value(DATEOID)});
     report.day = days.text_or(0, 2);
@@ -112,10 +110,9 @@ DailyReport gather_daily_report(const MigrationRecord &migration, std::optional<
     gather_events(report, migration.id);
     report.health = report.days.back().health;
     if (report.today) {
-        Rows health = own_query("SELECT h.health, h.reasons, "
-                                "justify_hours(date_trunc('second', k.length)), k.detail "
-                                "FROM tenantmig.health h JOIN tenantmig.soak k USING "
-                                "(migration) WHERE h.migration = $1",
+        Rows health = own_query("SELECT h.health, h.reasons, justify_hours(date_trunc('second', k.length))::text, "
+                                "k.detail FROM tenantmig.health h JOIN tenantmig.soak k USING (migration) WHERE "
+                                "h.migration = $1",
                                 {text_value(migration.name)});
         report.health = health.text_or(0, 1);
         report.reasons = health.text_array(0, 2);
@@ -127,7 +124,8 @@ DailyReport gather_daily_report(const MigrationRecord &migration, std::optional<
 }
 
 std::string markdown_daily_report(const DailyReport &report) {
-    MarkdownTable summary({"migration", report.migration});
+    const std::string name = markdown_escaped(report.migration);
+    MarkdownTable summary({"migration", name});
     summary.add({"owner", report.owner});
     summary.add({report.today ? "health" : "health, worst", report.health.empty() ? "not observed" : report.health});
     if (report.today) summary.add({"soak", report.soak + " (" + report.soak_detail + ")"});
@@ -136,8 +134,7 @@ std::string markdown_daily_report(const DailyReport &report) {
     for (const std::string &run : report.runs)
         summary.add({"run", run});
     summary.add({"made", report.at + " UTC"});
-    std::string out =
-        fmt::format("# Daily report: {}, {}\n\n{}", markdown_escaped(report.migration), report.day, summary.text());
+    std::string out = fmt::format("# Daily report: {}, {}\n\n{}", name, report.day, summary.text());
 
     out += "## What to do\n\n";
     for (const std::string &item : report.next)

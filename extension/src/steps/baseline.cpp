@@ -4,6 +4,7 @@
 #include "bridge/clock.hpp"
 #include "bridge/subtransaction.hpp"
 #include "engine/evaluation.hpp"
+#include "engine/own_json.hpp"
 #include "steps/baseline.hpp"
 #include "steps/observe_keys.hpp"
 
@@ -16,16 +17,6 @@ using nlohmann::json;
 constexpr double least_transactions = 100, least_rollbacks = 10;
 constexpr double least_slowdown_ms = 5;
 constexpr int latency_rows = 1000, latency_rounds = 3;
-
-double number(const json &object, const char *name) {
-    auto found = object.find(name);
-    return found != object.end() && found->is_number() ? found->get<double>() : 0;
-}
-
-json part(const json &samples, const char *name) {
-    auto found = samples.find(name);
-    return found != samples.end() && found->is_object() ? *found : json::object();
-}
 
 // Milliseconds of the tenant query, the median.
 double measure(const StepTarget &target, const std::string &tenant) {
@@ -62,9 +53,9 @@ json latency_of(const ResolvedStep &step, const json &before) {
     const StepTarget &target = step.target;
     if (!has_serving_index(target.table, target.column)) return json();
     std::string key = key_label(target.table, target.column);
-    json past = part(before, "latency");
+    json past = object_at(before, "latency");
     std::optional<std::string> tenant;
-    if (past.value("key", "") == key) tenant = past.value("tenant", "");
+    if (text_at(past, "key") == key) tenant = text_at(past, "tenant");
     if (!tenant) tenant = first_tenant(target);
     if (!tenant) return json();
     return {{"key", key}, {"tenant", *tenant}, {"ms", measure(target, *tenant)}};
@@ -73,7 +64,7 @@ json latency_of(const ResolvedStep &step, const json &before) {
 // Entries since an earlier sample. Counters that went backwards, or were reset,
 // begin at zero.
 double since(const json &now, const json &then, const char *name) {
-    double is = number(now, name), was = number(then, name);
+    double is = number_at(now, name), was = number_at(then, name);
     bool other_time = now.value("reset", json()) != then.value("reset", json());
     return other_time || is < was ? is : is - was;
 }
@@ -89,11 +80,6 @@ bool must_go_on(const PgError &error) {
     return ERRCODE_TO_CATEGORY(state) == ERRCODE_OPERATOR_INTERVENTION;
 }
 } // namespace
-
-json json_object(const std::string &text) {
-    json object = json::parse(text, nullptr, false);
-    return object.is_object() ? object : json::object();
-}
 
 json server_samples(const std::vector<ResolvedStep> &steps, const json &before) {
     json samples = {{"counters", json_object(server_counters())}};
@@ -139,7 +125,8 @@ void compare_with_baseline(const MigrationRecord &migration, const core::Monitor
     std::optional<std::string> kept = read_baseline(migration.id);
     json baseline = kept ? json_object(*kept) : json::object();
     json past = reference ? json_object(reference->samples) : json::object();
-    json counters = part(now, "counters"), then = part(past, "counters"), base = part(baseline, "counters");
+    json counters = object_at(now, "counters"), then = object_at(past, "counters"),
+         base = object_at(baseline, "counters");
     auto report = [&](const char *name, bool bad, const std::string &expected, const std::string &actual,
                       const std::string &detail, const std::string &hint) {
         checks.push_back({name, bad ? "FAIL" : "PASS", expected, actual, detail, bad ? hint : ""});
@@ -155,8 +142,9 @@ void compare_with_baseline(const MigrationRecord &migration, const core::Monitor
 
     double commits = rated ? since(counters, then, "commits") : 0,
            rollbacks = rated ? since(counters, then, "rollbacks") : 0;
-    double all = commits + rollbacks, base_all = number(base, "commits") + number(base, "rollbacks");
-    double share = all > 0 ? rollbacks / all : 0, base_share = base_all > 0 ? number(base, "rollbacks") / base_all : 0;
+    double all = commits + rollbacks, base_all = number_at(base, "commits") + number_at(base, "rollbacks");
+    double share = all > 0 ? rollbacks / all : 0,
+           base_share = base_all > 0 ? number_at(base, "rollbacks") / base_all : 0;
     double most = base_share * (1 + settings.max_rollback_increase);
     bool bad =
         !base.empty() && all >= least_transactions && share > most && rollbacks - base_share * all >= least_rollbacks;
@@ -170,7 +158,7 @@ void compare_with_baseline(const MigrationRecord &migration, const core::Monitor
                               "{:.1f} % were before the run",
                               100 * share, 100 * base_share));
 
-    double base_deadlocks = number(base, "deadlocks") / std::max(number(base, "hours"), 1.0);
+    double base_deadlocks = number_at(base, "deadlocks") / std::max(number_at(base, "hours"), 1.0);
     double deadlocks = rated ? since(counters, then, "deadlocks") / hours : 0;
     bad = deadlocks > base_deadlocks + settings.max_deadlocks_per_hour;
     report("deadlocks", bad, fmt::format("<= {:.2f} an hour", base_deadlocks + settings.max_deadlocks_per_hour),
@@ -185,11 +173,11 @@ void compare_with_baseline(const MigrationRecord &migration, const core::Monitor
            "their messages.");
     if (bad) blame(47, fmt::format("guards refuse {:.1f} writes an hour", refusals));
 
-    json latency = part(now, "latency"), base_latency = part(baseline, "latency");
-    bool same = !latency.empty() && !base_latency.empty() && latency.value("key", "") == base_latency.value("key", "-");
-    double is = number(latency, "ms"), was = number(base_latency, "ms");
+    json latency = object_at(now, "latency"), base_latency = object_at(baseline, "latency");
+    bool same = !latency.empty() && !base_latency.empty() && text_at(latency, "key") == text_at(base_latency, "key");
+    double is = number_at(latency, "ms"), was = number_at(base_latency, "ms");
     bad = same && is > was * settings.max_latency && is - was >= least_slowdown_ms;
-    std::string where = latency.value("key", base_latency.value("key", ""));
+    std::string where = text_at(latency.empty() ? base_latency : latency, "key");
     report("latency", bad,
            same ? fmt::format("<= {:.2f} ms", std::max(was * settings.max_latency, was + least_slowdown_ms))
                 : "no baseline",

@@ -9,9 +9,6 @@
 
 namespace tenantmig {
 
-// Of our own documents; an empty object for whatever is none.
-nlohmann::json json_object(const std::string &text);
-
 // Where a run begins: keeps counters and latency of this moment, unless a
 // baseline stands that later samples are to be compared with. Whatever goes
 // wrong is a line in the server's log: the run must not fail of it. Needs an

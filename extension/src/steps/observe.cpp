@@ -5,6 +5,7 @@
 #include "bridge/subtransaction.hpp"
 #include "catalog/events.hpp"
 #include "catalog/run_store.hpp"
+#include "engine/own_json.hpp"
 #include "steps/baseline.hpp"
 #include "steps/ddl_watch.hpp"
 #include "steps/examine.hpp"
@@ -23,6 +24,10 @@ constexpr std::size_t told_reasons = 5;  // in an alert
 
 std::string counted(std::int64_t number, const char *what) {
     return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+}
+
+std::int64_t whole(const json &object, const std::string &name, std::int64_t otherwise) {
+    return static_cast<std::int64_t>(number_at(object, name, static_cast<double>(otherwise)));
 }
 
 class Observer {
@@ -168,12 +173,12 @@ private:
 
     void nulls(const ObservedKey &key, std::int64_t rows, std::optional<std::int64_t> fresh, bool exact) {
         std::string label = key.label();
-        if (!key.step && key.needs_value) { // nothing queues such rows: what there
-                                            // was is the measure
-            json before = previous_.value("nulls", json::object());
-            fresh = before.contains(label) ? std::max<std::int64_t>(rows - before[label].get<std::int64_t>(), 0) : 0;
+        std::int64_t least = rows;
+        if (!key.step && key.needs_value) { // nothing queues such rows: the fewest that there were are the measure
+            least = std::min(whole(object_at(previous_, "nulls"), label, rows), rows);
+            fresh = rows - least;
         }
-        samples_["nulls"][label] = rows;
+        samples_["nulls"][label] = least;
         *observation_.nulls += rows;
         if (!key.needs_value) return;
         std::string see = fmt::format("SELECT * FROM tenantmig.review({}) lists what waits for a decision.", name_);
@@ -215,11 +220,10 @@ private:
     void row_count(const ObservedKey &key, std::int64_t rows) {
         std::string label = key.label();
         samples_["rows"][label] = rows;
-        std::int64_t before = previous_deep_.value("rows", json::object()).value(label, std::int64_t{-1});
+        std::int64_t before = whole(object_at(previous_deep_, "rows"), label, -1);
         if (before < 0 && run_)
             for (const json &table : json::parse(run_->tables, nullptr, false))
-                if (table.value("step", 0) == key.step->spec.number)
-                    before = table.value("row_count", std::int64_t{-1});
+                if (whole(table, "step", 0) == key.step->spec.number) before = whole(table, "row_count", -1);
         if (before < 0) return;
         std::int64_t least =
             before - std::max(least_gone, static_cast<std::int64_t>(most_gone * static_cast<double>(before)));
@@ -302,11 +306,10 @@ private:
     // Of guards; what the catalogue has become has a check of its own.
     void drift() {
         std::optional<std::int64_t> run = run_ ? std::optional(run_->id) : std::nullopt;
-        json kept = previous_.value("drift", json::object());
-        bool same = kept.value("run", std::int64_t{0}) == run.value_or(0) && kept.contains("entries");
+        json kept = object_at(previous_, "drift");
+        bool same = whole(kept, "run", -1) == run.value_or(0);
         std::int64_t entries = count_drift(record_.name, run);
-        std::int64_t fresh =
-            same ? std::max<std::int64_t>(entries - kept.value("entries", std::int64_t{0}), 0) : entries;
+        std::int64_t fresh = same ? std::max<std::int64_t>(entries - whole(kept, "entries", 0), 0) : entries;
         samples_["drift"] = {{"run", run.value_or(0)}, {"entries", entries}};
         observation_.drift = fresh;
         check("drift", "FAIL", fresh == 0, "0", std::to_string(fresh), same ? "since the last observation" : "so far",
