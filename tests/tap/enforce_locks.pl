@@ -74,6 +74,13 @@ cmp_ok($longest, '<', 3, 'nobody waits for longer than an attempt');
 $reader->query_safe('COMMIT');
 $engine->query_until(qr/ended/, '');
 is(sql(q{SELECT string_agg(kind || ' ' || state, ', ' ORDER BY id) FROM tenantmig.enforcements WHERE state <> 'removed'}), 'not_null enforced, foreign_key enforced', 'enforced when the reader has gone');
+my $enforced = sql($shape);
+$reader->query_safe('BEGIN; SELECT count(*) /* another reader */ FROM customers');
+like(call(q{SET tenantmig.lock_attempts = 2; SET lock_timeout = '50ms'; CALL tenantmig.relax('m')}), qr/ERROR:  55P03: could not lock public\.customers .*another reader/s, 'relax waits in the same way');
+$reader->query_safe('COMMIT');
+is(sql($shape), $enforced, 'what could not be taken back stands');
+is(sql(q{SELECT string_agg(kind || ' ' || state || ' ' || left(error, 5), ', ' ORDER BY id) FROM tenantmig.enforcements WHERE state <> 'removed'}), 'not_null enforced 55P03, foreign_key enforced 55P03', 'and is enforced');
+unlike(sql(q{SELECT string_agg(error, ' ') FROM tenantmig.enforcements}), qr/reader/, 'queries of others are not kept');
 sql(q{CALL tenantmig.relax('m')});
 is(sql($shape), $before, 'and taken back');
 

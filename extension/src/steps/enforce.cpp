@@ -133,7 +133,7 @@ public:
             TENANTMIG_FAULT("enforce_done");
         } catch (...) {
             const std::exception_ptr error = std::current_exception();
-            take_back(error_text(error));
+            take_back(error_to_keep(error));
             std::rethrow_exception(error);
         }
     }
@@ -205,6 +205,11 @@ void run_proofs(ConstraintChanger &changer, const MigrationRecord &migration) {
                 fmt::format("SELECT * FROM tenantmig.proofs WHERE migration = {};", name));
 }
 } // namespace
+
+std::string error_to_keep(const std::exception_ptr &error) {
+    const std::string text = error_text(error);
+    return text.substr(0, text.find('\n'));
+}
 
 ConstraintSession::ConstraintSession(FunctionCallInfo call, const char *procedure, const std::string &name)
     : transactions_(session_transactions(call, procedure)) {

@@ -22,6 +22,10 @@ bool has_leftovers(const MigrationRecord &migration);
 void withdraw_all(std::vector<EnforcementRecord> &rows, ConstraintChanger &changer, const char *final_state,
                   const std::string &error);
 
+// What is kept of an error: without DETAIL, where keys of rows and other sessions' queries stand, which not everybody
+// may read who may read the view.
+std::string error_to_keep(const std::exception_ptr &error);
+
 // What both begin with: the migration, its lock, and the changes.
 class ConstraintSession {
 public:

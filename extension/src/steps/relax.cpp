@@ -54,7 +54,7 @@ void relax_in_session(FunctionCallInfo call, const std::string &name) {
     } catch (...) {
         // what has not been taken back stays in force
         const std::exception_ptr error = std::current_exception();
-        const std::string text = error_text(error);
+        const std::string text = error_to_keep(error);
         try {
             std::vector<EnforcementRecord> left;
             changer.note(false, [&] { left = enforcements(migration.id, {"relaxing"}); });
