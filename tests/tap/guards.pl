@@ -43,6 +43,54 @@ is(run_sql($target, q{SELECT kind, row_key, found, expected FROM tenantmig.drift
 is(run_sql($target, q{SELECT relation, outcome FROM tenantmig.detach_guard('m')}, 'restored'), '"The shop".clients|detached', 'it can be detached there');
 is(run_sql($target, q{SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'tenantmig_guard%'}, 'restored'), '0', 'nothing is left of it');
 
+# guards of no migration, and of kinds that keep their columns or look at others, come along too; at the end, with the same answers
+my $kinds = <<'SQL';
+SET SESSION AUTHORIZATION app_owner;
+SET search_path = "The shop";
+CREATE TABLE scopes (gone integer, id integer PRIMARY KEY, scope_id text, domain text, parent integer REFERENCES scopes, branch_id integer REFERENCES branches, company_id integer);
+ALTER TABLE scopes DROP gone;
+INSERT INTO scopes VALUES (1, 'old', 'finance', NULL, NULL, 1);
+SQL
+my $attach = <<'SQL';
+SET SESSION AUTHORIZATION app_owner;
+SET search_path = "The shop";
+SELECT FROM tenantmig.attach_guard('scopes', 'scope_id', 'prefix', '{"key": "domain", "separator": "."}');
+SELECT FROM tenantmig.attach_guard('scopes', 'company_id', 'immutable');
+SELECT FROM tenantmig.attach_guard('scopes', 'parent', 'acyclic');
+SELECT FROM tenantmig.attach_guard('scopes', 'company_id', 'same_tenant', '{"via": "branch_id", "tenant": "company_id"}');
+SQL
+# What each guard says; nothing of it stays.
+my @attempts = (
+	[ q{INSERT INTO "The shop".scopes VALUES (2, 'logistics.x', 'finance')}, qr/23514: GOVERNANCE VIOLATION: scope_id 'logistics.x' does not embed domain prefix 'finance'/ ],
+	[ q{UPDATE "The shop".scopes SET company_id = 2}, qr/23514: tenant key "company_id" of "scopes" can't be changed/ ],
+	[ q{UPDATE "The shop".scopes SET parent = 1}, qr/23514: reference "parent" of "scopes" closes a cycle/ ],
+	[ q{INSERT INTO "The shop".scopes VALUES (3, 'finance.x', 'finance', NULL, 10, 2)}, qr/23514: tenant key "company_id" of "scopes" is not that of its parent/ ],
+	[ q{INSERT INTO "The shop".scopes VALUES (3, 'finance.x', 'finance', NULL, 10, 1); UPDATE "The shop".branches SET company_id = 2 WHERE id = 10}, qr/23514: tenant key "company_id" of "branches" is not that of its children/ ]);
+sub try_all {
+	my ($server, $database, $where) = @_;
+	for my $attempt (@attempts) {
+		my (undef, undef, $said) = $server->psql($database, "\\set VERBOSITY verbose\nBEGIN; $attempt->[0]; COMMIT;");
+		like($said, $attempt->[1], "$where: $attempt->[0]");
+	}
+	is(run_sql($server, q{SELECT count(*) FROM "The shop".scopes}, $database), '1', "$where: nothing came in");
+}
+run_sql($source, $kinds);
+run_sql($source, $attach);
+try_all($source, 'postgres', 'at home');
+command_ok([ 'pg_dump', '-h', $source->host, '-p', $source->port, '-Fc', '-f', "$folder/kinds.dump", 'postgres' ], 'pg_dump of all kinds');
+run_sql($target, 'CREATE DATABASE kinds');
+command_ok([ 'pg_restore', '-h', $target->host, '-p', $target->port, '-d', 'kinds', '--exit-on-error', "$folder/kinds.dump" ], 'pg_restore of all kinds, rows that a guard would refuse included');
+try_all($target, 'kinds', 'restored');
+my $shown = q{SELECT kind, relation, column_name, enabled, parent FROM tenantmig.guards WHERE migration IS NULL ORDER BY id};
+is(run_sql($target, $shown, 'kinds'), run_sql($source, $shown), 'the view shows the same, the trigger on the parent too');
+is(run_sql($target, q{SELECT string_agg(check_name || ' ' || status || ' ' || actual, ', ' ORDER BY ordinality) FROM tenantmig.check_guards() WITH ORDINALITY WHERE check_name !~ 'tenant_key'}, 'kinds'),
+	'guard_trigger prefix PASS enabled, guard_rows prefix FAIL 1, guard_trigger immutable PASS enabled, guard_rows immutable PASS 0, guard_trigger acyclic PASS enabled, guard_rows acyclic PASS 0, '
+	. 'guard_trigger same_tenant PASS enabled, guard_rows same_tenant PASS 0', 'rows are held to them there');
+is(run_sql($target, $attach =~ s/SELECT FROM/SELECT outcome FROM/gr, 'kinds'), "replaced\nreplaced\nreplaced\nreplaced", 'attached again in the new place');
+try_all($target, 'kinds', 'attached again');
+is(run_sql($target, q{SELECT count(*) FROM tenantmig.guards g, LATERAL tenantmig.detach_guard(g.id) d WHERE g.migration IS NULL AND d.outcome = 'detached'}, 'kinds'), '4', 'and can be taken off');
+run_sql($source, q{SELECT FROM tenantmig.guards g, LATERAL tenantmig.detach_guard(g.id) WHERE g.migration IS NULL});
+
 # a table that somebody else made under the trigger of a restored guard gets nothing
 run_sql($target, 'CREATE DATABASE stolen');
 command_ok([ 'pg_restore', '-h', $target->host, '-p', $target->port, '-d', 'stolen', '--exit-on-error', "$folder/custom.dump" ], 'pg_restore again');
@@ -73,5 +121,19 @@ run_sql($subscriber, q{SET SESSION AUTHORIZATION app_owner; SET search_path = "T
 run_sql($source, 'INSERT INTO "The shop".clients VALUES (101, NULL, 10)');
 $source->wait_for_catchup('s');
 is(run_sql($subscriber, 'SELECT company_id FROM "The shop".clients WHERE id = 101'), '1', 'with always it fires under apply too');
+# prefix and immutable likewise
+run_sql($subscriber, $kinds);
+run_sql($subscriber, $attach);
+run_sql($source, q{ALTER PUBLICATION p ADD TABLE "The shop".scopes});
+run_sql($subscriber, 'ALTER SUBSCRIPTION s REFRESH PUBLICATION WITH (copy_data = false)');
+run_sql($source, q{INSERT INTO "The shop".scopes VALUES (50, 'wrong', 'finance', NULL, NULL, 1); UPDATE "The shop".scopes SET company_id = 2 WHERE id = 50});
+$source->wait_for_catchup('s');
+is(run_sql($subscriber, 'SELECT scope_id, company_id FROM "The shop".scopes WHERE id = 50'), 'wrong|2', 'apply passes prefix and immutable');
+run_sql($subscriber, q{SET SESSION AUTHORIZATION app_owner; SET search_path = "The shop"; SELECT outcome FROM tenantmig.attach_guard('scopes', 'scope_id', 'prefix', '{"key": "domain", "separator": ".", "always": true}')});
+my $before = -s $subscriber->logfile;
+run_sql($source, q{INSERT INTO "The shop".scopes VALUES (51, 'wrong again', 'finance', NULL, NULL, 1)});
+$subscriber->wait_for_log(qr/GOVERNANCE VIOLATION: scope_id 'wrong again'/, $before);
+is(run_sql($subscriber, 'SELECT count(*) FROM "The shop".scopes WHERE id = 51'), '0', 'with always it refuses under apply, which stops there');
+run_sql($subscriber, q{ALTER SUBSCRIPTION s DISABLE; ALTER SUBSCRIPTION s SET (slot_name = NONE)});
 run_sql($subscriber, 'DROP SUBSCRIPTION s');
 done_testing();
