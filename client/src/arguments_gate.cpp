@@ -6,8 +6,8 @@ namespace tenantmig::client {
 namespace {
 
 // All that the extension sends.
-const std::vector<std::string> event_kinds{"progress", "run",         "enforce", "relax", "gate", "approval", "backup",
-                                           "guard",    "observation", "alert",   "drift", "ddl",  "purge"};
+const std::vector<std::string> event_kinds{"progress", "run",         "enforce", "relax", "approval", "backup",
+                                           "guard",    "observation", "alert",   "drift", "purge"};
 
 CLI::App *with_migration(CLI::App *app, std::string &name, bool required = true) {
     add_word(app, "migration", name, "MIGRATION", required ? "Its name" : "Its name; all of them unless given",

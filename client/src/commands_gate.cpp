@@ -17,7 +17,9 @@ constexpr const char *gate_is_closed = "TM013";
 Result enforcements(Connection &connection, const std::string &migration) {
     return connection.query(
         "SELECT l.step, l.relation, l.column_name, l.kind, l.constraint_name, l.state, pg_catalog.date_trunc('second', "
-        "l.since) AS since, l.longest_lock, l.definition, l.enforced_by, l.relaxed_by, l.kept, l.interrupted, l.error "
+        "l.since) AS since, pg_catalog.round((1000 * pg_catalog.date_part('epoch', "
+        "l.longest_lock))::pg_catalog.numeric, 1) AS longest_lock_ms, l.definition, l.enforced_by, l.relaxed_by, "
+        "l.kept, l.interrupted, l.error "
         "FROM (SELECT DISTINCT ON (e.step, e.relation, e.column_name, e.kind) e.* FROM tenantmig.enforcements e "
         "WHERE e.migration OPERATOR(pg_catalog.=) $1 ORDER BY e.step, e.relation, e.column_name, e.kind, e.id DESC) l "
         "ORDER BY l.step, l.id",
@@ -25,11 +27,17 @@ Result enforcements(Connection &connection, const std::string &migration) {
 }
 
 void print_enforcements(const Result &pieces, Format format) {
-    if (format == Format::table)
-        print_table(
-            some(pieces, {"step", "relation", "column_name", "kind", "constraint_name", "state", "longest_lock"}));
-    else
+    if (format != Format::table) {
         print_result(pieces, format);
+        return;
+    }
+    Result shown =
+        some(pieces, {"step", "relation", "column_name", "kind", "constraint_name", "state", "longest_lock_ms"});
+    const std::size_t lock = shown.column("longest_lock_ms");
+    shown.columns[lock] = {"longest_lock"};
+    for (auto &row : shown.rows)
+        if (row[lock]) row[lock] = *row[lock] + " ms";
+    print_table(shown);
 }
 
 // Those of the last enforce.

@@ -2,7 +2,9 @@
 #include "call.hpp"
 #include "commands.hpp"
 #include "messages.hpp"
+#include "progress.hpp"
 #include "text.hpp"
+#include <cstdlib>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -27,7 +29,8 @@ ExitStatus by_column(const Result &result, const char *column, const char *bad, 
 Result health_rows(Connection &connection, const std::string &migration) {
     return connection.query(
         "SELECT h.migration, h.health, pg_catalog.to_jsonb(h.reasons) AS reasons, pg_catalog.date_trunc('second', "
-        "h.soak) AS soak, pg_catalog.date_trunc('second', h.soak_since) AS soak_since, pg_catalog.date_trunc('second', "
+        "h.soak) AS soak, pg_catalog.date_part('epoch', h.soak) AS soak_seconds, pg_catalog.date_trunc('second', "
+        "h.soak_since) AS soak_since, pg_catalog.date_trunc('second', "
         "h.last_observed) AS last_observed, pg_catalog.date_trunc('second', h.last_deep) AS last_deep, h.open_reviews, "
         "h.nulls, h.new_nulls, h.unknown_tenants, h.mismatches, h.drift FROM tenantmig.health h "
         "WHERE $1 OPERATOR(pg_catalog.=) '' OR h.migration OPERATOR(pg_catalog.=) $1 ORDER BY h.migration",
@@ -36,7 +39,12 @@ Result health_rows(Connection &connection, const std::string &migration) {
 
 // The table has no room for the reasons: they stand below it, one a line.
 void print_health(const Result &health) {
-    print_table(some(health, {"migration", "health", "soak", "last_observed", "last_deep", "open_reviews"}));
+    Result shown = some(health, {"migration", "health", "soak_seconds", "last_observed", "last_deep", "open_reviews"});
+    const std::size_t soak = shown.column("soak_seconds");
+    shown.columns[soak] = {"soak"};
+    for (auto &row : shown.rows)
+        if (row[soak]) row[soak] = duration_text(std::strtod(row[soak]->c_str(), nullptr));
+    print_table(shown);
     std::string words;
     const std::size_t reasons = health.column("reasons"), name = health.column("migration");
     for (const auto &row : health.rows) {
