@@ -84,10 +84,10 @@ private:
         }
         for (const core::GuardSource &source : definition_.sources)
             ways_.push_back(way(table, root, source));
+        if (definition_.kind != core::GuardKind::tenant_key && ways_.at(0).problem) throw Unusable{ways_[0].problem};
         if (definition_.kind == core::GuardKind::same_tenant || definition_.kind == core::GuardKind::acyclic) {
             const core::GuardSource &source = definition_.sources.at(0);
             entry_->early = !has_firm_key(source);
-            if (ways_.at(0).problem) throw Unusable{ways_[0].problem};
             if (ways_[0].lookup[0].problem) throw Unusable{ways_[0].lookup[0].problem};
             if (definition_.kind == core::GuardKind::acyclic) {
                 const Column &key = own_column(table, source.hops.at(0).key.at(0));

@@ -98,7 +98,6 @@ extern "C" PGDLLEXPORT Datum tenantmig_guard_reference(PG_FUNCTION_ARGS) {
     if (engine_writes(event.relation)) return PointerGetDatum(nullptr);
     GuardStatement *statement = guard_statement(fcinfo, &event, core::GuardKind::reference);
     if (!statement) return PointerGetDatum(nullptr);
-    if (statement->entry->ways == 0 || statement->entry->way[0].problem) return PointerGetDatum(nullptr);
     if (!event.update || changes_something(statement->entry, event.before, event.row, event.columns))
         check(statement, &event);
     return PointerGetDatum(nullptr);
