@@ -16,7 +16,7 @@ struct PlanRow {
 std::vector<PlanRow> plan_migration(const MigrationRecord &migration);
 
 // Before a run. Names: coverage, conflicts, expected_nulls, unknown_tenants, existing_keys, tenant_root, row_triggers,
-// tenant_key_index, old_transactions, read_only, other_run.
+// tenant_key_index, rights, old_transactions, read_only, other_run.
 std::vector<CheckRow> preflight_migration(const MigrationRecord &migration);
 
 // After a run. Names: nulls_living, nulls_deleted, mismatches SOURCE, accounted, row_count, unknown_tenants, chain.
