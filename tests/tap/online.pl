@@ -136,9 +136,9 @@ sleep 0.3;
 is(super(q{SELECT bool_and(backend_xmin IS NULL AND backend_xid IS NULL) FROM pg_stat_activity, generate_series(1, 20), pg_sleep(0.005) WHERE application_name = 'waiter'}), 't', 'wait holds no snapshot');
 fails('a wait that is over', 'app_owner', q{CALL tenantmig.wait('two', '0.2 s')}, qr/ERROR:  57014: migration "two" is still at work.*DETAIL:  The time given to wait is over; the run goes on/s);
 finish($listener);
-my ($payload) = ${ $listener->{out} } =~ /Asynchronous notification "tenantmig" with payload "(\{.*?\})" received/;
+my ($payload) = ${ $listener->{out} } =~ /Asynchronous notification "tenantmig" with payload "(\{[^{}]*"event":"progress".*?\})" received/;
 is(super('SELECT string_agg(key, $$ $$ ORDER BY key COLLATE "C") FROM jsonb_object_keys($${}$$ || $$' . ($payload // '{}') . '$$::jsonb) key'),
-  'eta_seconds migration percent phase rows_done rows_total run state', 'a message for a chat channel: these fields and no others');
+  'at eta_seconds event migration percent phase rows_done rows_total run state', 'a message for a chat channel: these fields and no others');
 is(super(q{SELECT j ->> 'migration', j ->> 'run', j ->> 'state', j ->> 'rows_total', (j ->> 'percent')::numeric BETWEEN 0 AND 100 FROM (SELECT $$} . ($payload // '{}') . q{$$::jsonb AS j) m}),
   "two|$run|running|4000|t", 'and what they say');
 slowly(0);
