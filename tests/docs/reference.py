@@ -21,16 +21,15 @@ SECTIONS = [
     ("Review", "See [review.md](review.md).", ["review", "resolve", "dismiss", "import_reviews"]),
     ("Change log and undo", "See [changelog.md](changelog.md).",
      ["digest", "verify_changes", "rollback", "undo_script", "unpack", "row_key"]),
-    ("Guards", "See [guards.md](guards.md).", ["attach_guard", "detach_guard", "guard_tenant_key"]),
+    ("Guards", "See [guards.md](guards.md).", ["attach_guard", "detach_guard", "check_guards", "guard_prefix", "guard_tenant_key", "guard_same_tenant",
+                                                "guard_reference", "guard_acyclic", "guard_immutable"]),
     ("Gate and proofs", "What stands before constraints, and what shows that they hold. See [gate.md](gate.md).",
      ["gate", "approve", "revoke_approval", "register_backup", "prove"]),
     ("Enforce and relax", "Constraints, applied and taken back. See [enforce.md](enforce.md).", ["enforce", "relax"]),
-    ("Monitoring", "How a migration fares after its run. See [monitoring.md](monitoring.md).", ["observe", "daily_report", "clock"]),
     ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
 ]
 VIEWS = ["migrations", "steps", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
-         "guards", "guard_refusals", "drift", "approvals", "backups", "proofs", "enforcements", "health", "soak", "week", "observations", "observed_days", "health_facts",
-         "open_reviews", "last_changes", "active_migrations"]
+         "guards", "guard_refusals", "drift", "approvals", "backups", "proofs", "enforcements", "active_migrations"]
 
 CHECK = {"check_name": "the check; several lines have the same name where there are several steps", "status": "`PASS`, `WARN` or `FAIL`",
          "expected": "what was asked for", "actual": "what was found", "detail": "of what, and how many", "hint": "what to do; NULL for `PASS`"}
@@ -39,8 +38,10 @@ COUNT = {"relation": "table", "outcome": "`assigned`, `conflict`, `orphan`, `unk
          "row_count": "rows", "deleted_count": "how many of them are soft-deleted already"}
 DECISION = {"relation": "table", "row_key": "key of the row, `{column: value}`", "class": "`conflict`, `orphan` or `unknown_tenant`",
             "state": "`resolved` or `dismissed`", "tenant": "the tenant that was written", "decided_by": "who"}
-GUARD = {"step": "position of the guard step in the spec, from 1", "relation": "table that it stands on", "column_name": "the tenant key", "kind": "`tenant_key`",
-         "mode": "`fill`, `reject` or `warn`", "trigger_name": "the trigger that does the work"}
+GUARD = {"step": "position of the guard step in the spec, from 1; NULL for a guard of no migration", "relation": "table that it stands on",
+         "column_name": "the tenant key; `prefix`: the text id; `acyclic`: the self reference; NULL where `reference` asks only whether rows exist",
+         "kind": "`prefix`, `tenant_key`, `same_tenant`, `reference`, `acyclic` or `immutable`", "mode": "`fill`, `reject` or `warn`; `reject` for all kinds but `tenant_key`",
+         "trigger_name": "the trigger that does the work", "guard": "number of the guard"}
 COLUMNS = {
     "attach_guard": {**GUARD, "outcome": "`attached`, `unchanged` or `replaced`"}, "detach_guard": {**GUARD, "outcome": "`detached` or `missing`"},
     "check_migration": {"step": "position in the spec, from 1; the lines stand in the order of execution", "kind": "kind of the step", "relation": "table",
@@ -51,13 +52,12 @@ COLUMNS = {
              "path": "how a run by batches writes the rows: `direct`, below SQL, or `sql` and why (`backfill` writes all through SQL); `none` for rows that are not written", "locks": "locks that a run takes",
              "est_seconds": "estimated time, see [performance.md](performance.md#what-a-plan-estimates)", "est_wal_bytes": "estimated WAL",
              "note": "triggers that fire and the columns that they change; whether evidence goes through temporary files"},
-    "preflight": CHECK, "verify": CHECK, "gate": CHECK, "verify_changes": CHECK, "backfill": COUNT,
+    "preflight": CHECK, "verify": CHECK, "gate": CHECK, "check_guards": CHECK, "verify_changes": CHECK, "backfill": COUNT,
     "review": {"id": "number of the review", "run_id": "run that queued it", **DECISION, "candidates": "`[{tenant, source, count}]`, count being rows of evidence; `[]` for orphans",
                "state": "`open`, `resolved` or `dismissed`", "decided_at": "when", "note": "why"},
     "resolve": DECISION, "dismiss": DECISION,
     "import_reviews": {"outcome": "`resolved`, `dismissed` or `left open`", "row_count": "decisions"},
     "rollback": {"relation": "table", "outcome": "`restored` or `skipped`", "reason": "why rows were skipped", "row_count": "values"},
-    "observe": {"migration": "name of the migration", **CHECK},
     "unpack": {"row_key": "key of the row", "old_value": "value before", "new_value": "value after"},
 }
 
@@ -68,10 +68,10 @@ SELECT tenantmig.grant_access('docs_viewer', 'viewer'), tenantmig.grant_access('
 \\g /dev/null
 SELECT json_build_object('functions', (
   SELECT json_agg(json_build_object('name', p.proname, 'procedure', p.prokind = 'p', 'result', pg_get_function_result(p.oid), 'comment', obj_description(p.oid, 'pg_proc'),
-    'arguments', (SELECT json_agg(json_build_object('name', p.proargnames[n], 'type', format_type(p.proargtypes[n - 1], NULL),
-      'default', pg_get_function_arg_default(p.oid, n))) FROM generate_series(1, p.pronargs) n),
+    'arguments', (SELECT json_agg(json_build_object('name', p.proargnames[n], 'type', format_type(t, NULL), 'default', pg_get_function_arg_default(p.oid, n::integer)) ORDER BY n)
+      FROM unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])) WITH ORDINALITY a (t, n) WHERE coalesce(p.proargmodes[n] IN ('i', 'b', 'v'), true)),
     'columns', (SELECT json_agg(json_build_object('name', p.proargnames[n], 'type', format_type(t, NULL)) ORDER BY n)
-      FROM unnest(p.proallargtypes) WITH ORDINALITY a (t, n) WHERE p.proargmodes[n] IN ('o', 't')),
+      FROM unnest(p.proallargtypes) WITH ORDINALITY a (t, n) WHERE p.proargmodes[n] IN ('o', 'b', 't')),
     'level', CASE WHEN has_function_privilege('docs_nobody', p.oid, 'EXECUTE') THEN 'everybody' WHEN has_function_privilege('docs_viewer', p.oid, 'EXECUTE') THEN 'viewer' WHEN has_function_privilege('docs_reviewer', p.oid, 'EXECUTE')
       THEN 'reviewer' WHEN has_function_privilege('docs_operator', p.oid, 'EXECUTE') THEN 'operator' ELSE 'owner' END)
     ORDER BY p.pronargs DESC) FROM pg_proc p WHERE p.pronamespace = 'tenantmig'::regnamespace),
@@ -92,7 +92,7 @@ and the catalogue differ. `\\df+ tenantmig.*` and `\\d+ tenantmig.runs` show the
 - **Functions run in the caller's transaction.** Nothing is committed behind your back, and `ROLLBACK` takes back what a call did; what
   `start` and `resume` set going begins when it commits.
 - **Procedures** are called with `CALL`, outside of transaction blocks: they commit as they go.
-- **Nothing is for everybody**, the trigger function of guards excepted. EXECUTE is revoked from PUBLIC; `grant_access(role, level)` opens it. "Who" names the levels; a
+- **Nothing is for everybody**, the trigger functions of guards excepted. EXECUTE is revoked from PUBLIC; `grant_access(role, level)` opens it. "Who" names the levels; a
   function that reads or writes user tables needs the table owner's privileges besides, see [security.md](security.md).
 - **Errors** are explained in [errors.md](errors.md). Any function can also fail with 22004 where an argument must not be NULL.
 - **Table names** in arguments are written as SQL writes them: `customers`, `crm.customers`, `"My Customers"`.
