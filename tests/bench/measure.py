@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 
 import enforce
+import guards_lookups
+import guards_prefix
 import latency
 import recovery
 from harness import load_variants, rounds_of
@@ -12,7 +14,7 @@ from shapes import SHAPES, Template, chosen_shapes
 from tables import Figures, add_targets, print_machine, print_variants
 
 ONLINE = "b0 b2 floor backfill run1 online1 online2 undo"
-PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "enforce"}
+PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "enforce", "guards"}
 
 
 def part_variants(options, figures, names):
@@ -107,6 +109,9 @@ def run_parts(options, figures):
             recovery.part(options, figures)
         elif part == "enforce":
             enforce.part(options, figures)
+        elif part == "guards":
+            guards_prefix.measure(options, figures)
+            guards_lookups.measure(options, figures)
 
 
 def main():
