@@ -1,9 +1,5 @@
 #include "guards/guard_plain.hpp"
-
-extern "C" {
-#include "utils/regproc.h"
-#include "utils/varlena.h"
-}
+#include "bridge/pg_text.hpp"
 
 namespace tenantmig {
 

@@ -1,8 +1,5 @@
 #include "guards/guard_value.hpp"
-
-extern "C" {
-#include "mb/pg_wchar.h"
-}
+#include "bridge/pg_text.hpp"
 
 namespace tenantmig {
 

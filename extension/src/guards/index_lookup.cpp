@@ -1,9 +1,5 @@
 #include "guards/index_lookup.hpp"
-#include "bridge/boundary.hpp"
-
-extern "C" {
-#include "common/hashfn.h"
-}
+#include "bridge/pg_text.hpp"
 
 namespace tenantmig {
 
