@@ -8,13 +8,14 @@ import enforce
 import guards_lookups
 import guards_prefix
 import latency
+import observe
 import recovery
 from harness import load_variants, rounds_of
 from shapes import SHAPES, Template, chosen_shapes
 from tables import Figures, add_targets, print_machine, print_variants
 
 ONLINE = "b0 b2 floor backfill run1 online1 online2 undo"
-PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "enforce", "guards"}
+PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "enforce", "guards", "observe"}
 
 
 def part_variants(options, figures, names):
@@ -112,6 +113,8 @@ def run_parts(options, figures):
         elif part == "guards":
             guards_prefix.measure(options, figures)
             guards_lookups.measure(options, figures)
+        elif part == "observe":
+            observe.part(options, figures)
 
 
 def main():
