@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import ddl
 import enforce
 import guards_lookups
 import guards_prefix
@@ -15,7 +16,7 @@ from shapes import SHAPES, Template, chosen_shapes
 from tables import Figures, add_targets, print_machine, print_variants
 
 ONLINE = "b0 b2 floor backfill run1 online1 online2 undo"
-PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "enforce", "guards", "observe"}
+PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "ddl", "enforce", "guards", "observe"}
 
 
 def part_variants(options, figures, names):
@@ -108,6 +109,8 @@ def run_parts(options, figures):
             latency.part(options, figures)
         elif part == "resume":
             recovery.part(options, figures)
+        elif part == "ddl":
+            ddl.part(options, figures)
         elif part == "enforce":
             enforce.part(options, figures)
         elif part == "guards":
