@@ -26,13 +26,15 @@ CREATE FUNCTION embeds() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 """
 
 
-def timed(statement):
-    """Wall-clock seconds of a statement inside its session, and those of the processor that the session took for it."""
+def timed(statement, before="SELECT tenantmig.version()"):
+    """Wall-clock seconds of a statement inside its session, and those of the processor that the session took for it. What goes
+    before it is not measured: the library is loaded once in a session."""
     script = f"""\\set QUIET on
 \\pset tuples_only on
 \\pset format unaligned
 SELECT pg_backend_pid() AS pid \\gset
 \\setenv PID :pid
+{before} \\g /dev/null
 \\! cut -d' ' -f14,15 /proc/$PID/stat
 SELECT extract(epoch FROM clock_timestamp()) AS begun \\gset
 {statement};
@@ -78,8 +80,7 @@ def checks(options, figures):
     samples = {name: [] for name in statements}
     for _ in range(options.rounds):
         for name, statement in statements.items():
-            timed(statement)
-            samples[name].append(timed(statement))
+            samples[name].append(timed(statement, before=statement))
     base = medians(samples["SELECT count(*)"])[0]
     rows = [(f"{options.rows} rows that are there", "ms", "ratio")]
     for name, measured in samples.items():
