@@ -155,6 +155,21 @@ INSERT INTO scopes VALUES (51, 'treasury'), (52, 'treasury'), (53, 'zoo');
 SELECT check_name, status, actual, detail FROM tenantmig.observe('d') WHERE check_name IN ('nulls', 'unknown_tenants', 'index');
 SELECT tenantmig.drop_migration('d', true);
 
+-- a migration of guards only: a deep look holds the rows that are there to them
+CREATE TABLE policies (id integer PRIMARY KEY, overrides_id integer REFERENCES policies);
+INSERT INTO policies VALUES (1, NULL), (2, 1), (3, 2);
+SELECT tenantmig.create_migration('{"migration": "g", "tenants": {"table": "companies"}, "steps": [{"guard": {"kind": "acyclic", "table": "policies", "column": "overrides_id"}}]}');
+SELECT outcome FROM tenantmig.attach_guard('g');
+SELECT check_name, status, expected, actual FROM tenantmig.observe('g', true) WHERE check_name ~ '^guard' AND check_name <> 'guard_refusals';
+ALTER TABLE policies DISABLE TRIGGER USER;
+UPDATE policies SET overrides_id = 3 WHERE id = 1;
+ALTER TABLE policies ENABLE TRIGGER USER;
+SELECT check_name, status, actual FROM tenantmig.observe('g') WHERE check_name ~ '^guard' AND check_name <> 'guard_refusals';
+SELECT check_name, status, actual FROM tenantmig.observe('g', true) WHERE check_name ~ '^guard' AND check_name <> 'guard_refusals';
+SELECT health, reasons FROM last;
+SELECT * FROM tenantmig.detach_guard('g');
+SELECT tenantmig.drop_migration('g', true);
+
 -- as whom: the owner's privileges; all that one may observe; hidden rows are seen
 CREATE ROLE regress_observer;
 CREATE ROLE regress_owner;

@@ -9,6 +9,7 @@
 #include "steps/baseline.hpp"
 #include "steps/ddl_watch.hpp"
 #include "steps/examine.hpp"
+#include "steps/guard_check.hpp"
 #include "steps/observe.hpp"
 #include "steps/observe_keys.hpp"
 
@@ -83,6 +84,7 @@ private:
             json sampled = server_samples(migration.steps, latency_before());
             samples_.update(sampled);
             keys(migration, constraints);
+            if (deep_) guarded_rows();
             attempt.commit();
             check("tables", "FAIL", true, "as in the spec", "as in the spec", "", "");
             std::rotate(checks_.begin() + static_cast<std::ptrdiff_t>(checks), checks_.end() - 1, checks_.end());
@@ -169,6 +171,25 @@ private:
                       undo_);
         }
         row_count(key, found.rows);
+    }
+
+    // Rows that are there and that a guard would refuse; what a tenant_key guard asks for, look_deep() has seen.
+    void guarded_rows() {
+        for (const GuardRecord &guard : guards_of(record_.id)) {
+            if (guard.kind == "tenant_key") continue;
+            for (const CheckRow &row : check_rows_of(guard)) {
+                if (!row.check_name.starts_with("guard_rows")) continue; // whether it stands, facts() tells
+                checks_.push_back(row);
+                if (row.status != "FAIL") continue;
+                std::int64_t number = std::atoll(row.actual.c_str());
+                std::string where = qualified(guard.schema, guard.table);
+                blame("RED", 25, true,
+                      number > 0 ? fmt::format("{} of {} that the {} guard would refuse", counted(number, "row"), where,
+                                               guard.kind)
+                                 : fmt::format("rows of {} can't be held to the {} guard", where, guard.kind),
+                      fmt::format("SELECT * FROM tenantmig.check_guards({})", name_));
+            }
+        }
     }
 
     void nulls(const ObservedKey &key, std::int64_t rows, std::optional<std::int64_t> fresh, bool exact) {
