@@ -26,10 +26,12 @@ SECTIONS = [
     ("Gate and proofs", "What stands before constraints, and what shows that they hold. See [gate.md](gate.md).",
      ["gate", "approve", "revoke_approval", "register_backup", "prove"]),
     ("Enforce and relax", "Constraints, applied and taken back. See [enforce.md](enforce.md).", ["enforce", "relax"]),
+    ("Monitoring", "How a migration fares after its run. See [monitoring.md](monitoring.md).", ["observe", "daily_report", "clock"]),
     ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
 ]
 VIEWS = ["migrations", "steps", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
-         "guards", "guard_refusals", "drift", "approvals", "backups", "proofs", "enforcements", "active_migrations"]
+         "guards", "guard_refusals", "drift", "approvals", "backups", "proofs", "enforcements", "health", "soak", "week", "observations", "observed_days", "health_facts",
+         "open_reviews", "last_changes", "active_migrations"]
 
 CHECK = {"check_name": "the check; several lines have the same name where there are several steps", "status": "`PASS`, `WARN` or `FAIL`",
          "expected": "what was asked for", "actual": "what was found", "detail": "of what, and how many", "hint": "what to do; NULL for `PASS`"}
@@ -58,6 +60,7 @@ COLUMNS = {
     "resolve": DECISION, "dismiss": DECISION,
     "import_reviews": {"outcome": "`resolved`, `dismissed` or `left open`", "row_count": "decisions"},
     "rollback": {"relation": "table", "outcome": "`restored` or `skipped`", "reason": "why rows were skipped", "row_count": "values"},
+    "observe": {"migration": "name of the migration", **CHECK},
     "unpack": {"row_key": "key of the row", "old_value": "value before", "new_value": "value after"},
 }
 
