@@ -27,6 +27,9 @@ SECTIONS = [
      ["gate", "approve", "revoke_approval", "register_backup", "prove"]),
     ("Enforce and relax", "Constraints, applied and taken back. See [enforce.md](enforce.md).", ["enforce", "relax"]),
     ("Monitoring", "How a migration fares after its run. See [monitoring.md](monitoring.md).", ["observe", "daily_report", "clock"]),
+    ("Watch on the catalogue", "Drift of constraints, guards and tables, and what happens to ALTER TABLE. See [ddl-watch.md](ddl-watch.md).",
+     ["ddl_watch", "accept_tables", "ddl_warn", "ddl_refuse"]),
+    ("Retention", "See [purge.md](purge.md).", ["purge"]),
     ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
 ]
 VIEWS = ["migrations", "steps", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
@@ -61,6 +64,9 @@ COLUMNS = {
     "import_reviews": {"outcome": "`resolved`, `dismissed` or `left open`", "row_count": "decisions"},
     "rollback": {"relation": "table", "outcome": "`restored` or `skipped`", "reason": "why rows were skipped", "row_count": "values"},
     "observe": {"migration": "name of the migration", **CHECK},
+    "accept_tables": {"relation": "a table that counts as known from now on", "outcome": "`accepted`"},
+    "purge": {"kind": "`change_log`, `reviews`, `runs`, `observations` or `drift`", "migration": "migration; NULL for drift of none", "row_count": "changes of a log, reviews, runs, observations or entries",
+              "oldest": "time of the oldest of them", "newest": "time of the newest", "outcome": "`would go`, `deleted` or `kept`", "reason": "why"},
     "unpack": {"row_key": "key of the row", "old_value": "value before", "new_value": "value after"},
 }
 
