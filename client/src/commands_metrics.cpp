@@ -98,6 +98,7 @@ constexpr Metric info{"tenantmig_info", "The extension that was asked; its versi
 ExitStatus metrics(const GlobalOptions &global, const std::string &output) {
     Connection connection = connect_checked(global);
     connection.query("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"); // numbers of one moment
+    connection.query("SET LOCAL jit = off"); // of views like health, which join much and read little, it costs seconds
     MetricText text;
     const Labels database{{"database", connection.database()}};
     text.add(info, {database.front(), {"version", TENANTMIG_VERSION}}, "1");

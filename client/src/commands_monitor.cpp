@@ -27,6 +27,7 @@ ExitStatus by_column(const Result &result, const char *column, const char *bad, 
 }
 
 Result health_rows(Connection &connection, const std::string &migration) {
+    connection.query("SET jit = off"); // a view that joins much and reads little: compiling it would take seconds
     return connection.query(
         "SELECT h.migration, h.health, pg_catalog.to_jsonb(h.reasons) AS reasons, pg_catalog.date_trunc('second', "
         "h.soak) AS soak, pg_catalog.date_part('epoch', h.soak) AS soak_seconds, pg_catalog.date_trunc('second', "
