@@ -105,7 +105,14 @@ TRUNCATE before;
 INSERT INTO before SELECT * FROM shape();
 SELECT migrate('{"unique": ["company_id", "number"]}');
 CALL tenantmig.enforce('m');
-SELECT constraint_name, state, kept FROM tenantmig.enforcements;
+SELECT constraint_name, state, kept, definition FROM tenantmig.enforcements;
+-- and nothing is drift, unless it goes
+SELECT status FROM tenantmig.observe('m') WHERE check_name = 'catalogue';
+ALTER INDEX mine RENAME TO "Ours";
+SELECT status FROM tenantmig.observe('m') WHERE check_name = 'catalogue';
+DROP INDEX "Ours";
+SELECT status, actual, detail FROM tenantmig.observe('m') WHERE check_name = 'catalogue';
+CREATE UNIQUE INDEX mine ON rows (number, company_id);
 CALL tenantmig.relax('m');
 SELECT * FROM changed();
 SELECT tenantmig.drop_migration('m');

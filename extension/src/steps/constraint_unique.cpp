@@ -23,12 +23,14 @@ std::string list(const std::vector<std::string> &columns) {
 struct OwnIndex {
     std::string name; // of its constraint, else its own
     bool constrained = false, part_of_another = false;
+    std::string definition; // without its name, as the watch on the catalogue compares it
 };
 
 // An index that keeps exactly these columns unique, in any order; one with a constraint rather than one without.
 std::optional<OwnIndex> find_index(const Table &table, const std::vector<std::string> &columns) {
     Rows rows = own_query(
-        "SELECT coalesce(k.conname, c.relname), k.oid IS NOT NULL, c.relispartition FROM pg_index i JOIN pg_class c ON "
+        "SELECT coalesce(k.conname, c.relname), k.oid IS NOT NULL, c.relispartition, replace(pg_get_indexdef(c.oid), ' "
+        "INDEX ' || quote_ident(c.relname) || ' ON ', ' INDEX ON ') FROM pg_index i JOIN pg_class c ON "
         "c.oid = i.indexrelid LEFT JOIN pg_constraint k ON k.conindid = i.indexrelid AND k.contype IN ('p', 'u') AND "
         "k.conrelid = i.indrelid WHERE i.indrelid = $1 AND i.indisunique AND i.indimmediate AND i.indisvalid AND "
         "i.indpred IS NULL AND i.indexprs IS NULL AND (SELECT array_agg(a.attname::text ORDER BY a.attname::text) FROM "
@@ -38,7 +40,7 @@ std::optional<OwnIndex> find_index(const Table &table, const std::vector<std::st
         "BY k.oid IS NULL, c.relname LIMIT 1",
         {Value{OIDOID, ObjectIdGetDatum(table.oid), false}, text_array_value(columns)});
     if (rows.empty()) return std::nullopt;
-    return OwnIndex{rows.text_or(0, 1), rows.boolean(0, 2), rows.boolean(0, 3)};
+    return OwnIndex{rows.text_or(0, 1), rows.boolean(0, 2), rows.boolean(0, 3), rows.text_or(0, 4)};
 }
 } // namespace
 
@@ -52,6 +54,7 @@ void examine(ConstraintPiece &piece, std::set<std::string> &taken) {
     if (auto found = find_index(target.table, columns)) {
         row.before.kept = true;
         row.constraint_name = found->name;
+        if (!found->constrained) row.definition = found->definition;
         return;
     }
     for (const ConstraintPartition &partition : target.partitions) {

@@ -66,8 +66,9 @@ std::vector<FoundConstraint> candidates(Oid table, const std::string &kind) {
         {oid_value(table), text_value(type), boolean_value(unique)}));
     if (unique)
         add(own_query(
-            "SELECT 0::bigint, c.relname, pg_get_indexdef(i.indexrelid), i.indisvalid AND i.indisready, false "
-            "FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = $1 AND i.indisunique "
+            "SELECT 0::bigint, c.relname, replace(pg_get_indexdef(c.oid), ' INDEX ' || quote_ident(c.relname) || ' ON "
+            "', ' INDEX ON '), i.indisvalid AND i.indisready, false FROM pg_index i JOIN pg_class c ON c.oid = "
+            "i.indexrelid WHERE i.indrelid = $1 AND i.indisunique "
             "ORDER BY c.relname",
             {oid_value(table)}));
     return found;
