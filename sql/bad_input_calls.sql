@@ -39,6 +39,7 @@ BEGIN
   END;
   message := regexp_replace(message, 'pg_temp_\d+', 'pg_temp_N');
   detail := regexp_replace(detail, '(now it is )[0-9a-f]{64}', '\1HASH');
+  detail := regexp_replace(detail, 'Today is [-0-9]+', 'Today is DAY');
   IF length(detail) > 500 THEN detail := left(detail, 250) || ' AND SO ON'; END IF;
   IF length(message) > 500 THEN message := left(message, 250) || ' AND SO ON'; END IF;
   IF helper.fingerprint() <> before THEN message := 'SOMETHING CHANGED: ' || message; END IF;
@@ -67,28 +68,44 @@ INSERT INTO helper.good (argument, value) VALUES
   ('name', 'customers.company_id'), ('migration', 'customers.company_id'), ('relation', 'clients'), ('column_name', 'company_id'), ('evidence', 'unanimous'),
   ('on_conflict', 'review'), ('on_orphan', 'review'), ('dry_run', 'false'), ('dry_run_rows', '10'), ('dry_run_full', 'false'), ('max_count_change', '0.01'),
   ('force', 'false'), ('with_counts', 'false'), ('include_closed', 'false'), ('run', '1'), ('id', '1'), ('tenant', '1'), ('decisions', '[]'), ('format', 'json'),
+  ('deep', 'false'), ('execute', 'false'), ('kind', 'immutable'), ('options', '{}'), ('guard', '4711'), ('location', 'vault:/monday'), ('taken_at', '2026-01-01 03:00+00'),
   ('role', 'regress_caller'), ('level', 'viewer'), ('key_columns', '{id}'), ('key_types', '{integer}'), ('keys', '{1,2}'), ('key', '1'), ('settings', '{}'),
   ('spec', '{"migration": "other", "tenants": {"table": "companies"}, "steps": [{"backfill": {"table": "customers", "column": "company_id",
      "sources": [{"via": "orders.customer_id"}]}}]}');
 INSERT INTO helper.good (argument, nullable)
-  SELECT a, true FROM unnest('{tenants,sources,assign_orphans_to,soft_delete,conditions,plan_hash,digest,note,old_values,new_values,workers,budget,only_step}'::text[]) a;
+  SELECT a, true FROM unnest('{tenants,sources,assign_orphans_to,soft_delete,conditions,plan_hash,digest,note,old_values,new_values,workers,budget,only_step,manifest,
+    day,mode,kinds,older_than}'::text[]) a;
+
+-- and where NULL is an answer in one function that is none in others
+CREATE TABLE helper.may_be_null (function text, argument text);
+INSERT INTO helper.may_be_null VALUES ('observe', 'name'), ('check_guards', 'migration'), ('check_guards', 'guard');
+
+-- The arguments that a call is given: result columns have names in the same list.
+CREATE FUNCTION helper.inputs(callee oid) RETURNS TABLE (type oid, name text, number bigint) LANGUAGE sql AS $$
+  SELECT t.type, n.name, t.number
+  FROM pg_proc p CROSS JOIN LATERAL unnest(p.proargtypes::oid[]) WITH ORDINALITY t (type, number)
+  JOIN LATERAL (SELECT x.name, row_number() OVER (ORDER BY x.place) AS number FROM unnest(p.proargnames, p.proargmodes) WITH ORDINALITY x (name, mode, place)
+                WHERE x.mode IS NULL OR x.mode IN ('i', 'b', 'v')) n USING (number)
+  WHERE p.oid = callee
+$$;
 
 -- A call with one argument as given (NULL for NULL) and the others good.
 CREATE FUNCTION helper.call(callee oid, which text, given text) RETURNS text LANGUAGE sql AS $$
   SELECT format('SELECT tenantmig.%I(%s)', p.proname, string_agg(format('%I => %s::%s', a.name,
     CASE WHEN a.name = which THEN quote_nullable(given) ELSE quote_nullable(g.value) END, format_type(a.type, NULL)), ', ' ORDER BY a.number))
-  FROM pg_proc p, unnest(p.proargtypes::oid[], p.proargnames) WITH ORDINALITY a (type, name, number) LEFT JOIN helper.good g ON g.argument = a.name
-  WHERE p.oid = callee AND a.type IS NOT NULL GROUP BY p.proname
+  FROM pg_proc p, helper.inputs(p.oid) a LEFT JOIN helper.good g ON g.argument = a.name
+  WHERE p.oid = callee GROUP BY p.proname
 $$;
 CREATE VIEW helper.arguments AS
-  SELECT p.oid AS function, p.proname || CASE WHEN p.proname = 'backfill' THEN '(' || p.proargnames[1] || ', …)' ELSE '' END AS label, a.name AS argument, a.number
-  FROM pg_proc p, unnest(p.proargtypes::oid[], p.proargnames) WITH ORDINALITY a (type, name, number)
-  WHERE p.pronamespace = 'tenantmig'::regnamespace AND p.prokind = 'f' AND a.type IS NOT NULL; -- procedures: bad_input_online
+  SELECT p.oid AS function, p.proname || CASE WHEN count(*) FILTER (WHERE a.number = 1) OVER (PARTITION BY p.proname) > 1
+    THEN '(' || (SELECT f.name FROM helper.inputs(p.oid) f WHERE f.number = 1) || ', …)' ELSE '' END AS label, a.name AS argument, a.number
+  FROM pg_proc p, helper.inputs(p.oid) a
+  WHERE p.pronamespace = 'tenantmig'::regnamespace AND p.prokind = 'f'; -- procedures: bad_input_online and bad_input_enforce
 SELECT 'no good value is known for ' || argument FROM helper.arguments WHERE argument NOT IN (SELECT argument FROM helper.good);
 
 -- NULL
 SELECT helper.attempt(label || ', ' || argument || ' NULL', helper.call(function, argument, NULL))
-FROM helper.arguments JOIN helper.good USING (argument) WHERE NOT nullable ORDER BY label, number;
+FROM helper.arguments JOIN helper.good USING (argument) WHERE NOT nullable AND (label, argument) NOT IN (SELECT function, m.argument FROM helper.may_be_null m) ORDER BY label, number;
 
 -- other values
 CREATE TABLE helper.bad (argument text, what text, value text, number serial);
@@ -100,6 +117,12 @@ INSERT INTO helper.bad (argument, what, value)
 INSERT INTO helper.bad (argument, what, value) VALUES ('only_step', 'number 0', '0'), ('only_step', 'no guard step', '1'), ('only_step', 'number -1', '-1');
 INSERT INTO helper.bad (argument, what, value) VALUES
   ('level', 'empty', ''), ('level', 'unknown', 'owner'), ('level', 'capitals', 'OPERATOR'), ('level', 'newline', E'viewer\n'),
+  ('kind', 'empty', ''), ('kind', 'unknown', 'unique'), ('kind', 'capitals', 'IMMUTABLE'), ('options', 'null', 'null'), ('options', 'a list', '[]'), ('options', 'unknown field', '{"mood": 1}'),
+  ('guard', 'number 0', '0'), ('guard', 'number -1', '-1'), ('guard', 'unknown', '4712'), ('location', 'empty', ''), ('location', 'blank', ' '),
+  ('taken_at', 'in the future', '2999-01-01'), ('taken_at', 'infinity', 'infinity'), ('taken_at', 'minus infinity', '-infinity'),
+  ('manifest', 'number', '1'), ('day', 'infinity', 'infinity'), ('day', 'in the future', '2999-01-01'), ('mode', 'empty', ''), ('mode', 'unknown', 'loud'), ('mode', 'capitals', 'OFF'),
+  ('kinds', 'unknown', '{change_log,everything}'), ('kinds', 'NULL in it', '{NULL}'),
+  ('older_than', 'negative', '-1 day'), ('older_than', 'huge', '178000000 years'),
   ('role', 'empty', ''), ('role', 'unknown', 'regress_nobody'), ('role', 'everybody', 'public'), ('role', 'capitals', 'REGRESS_CALLER'), ('role', 'quotes', '"regress_caller"'),
   ('role', '64 bytes', repeat('r', 64)), ('role', 'SQL', 'regress_caller; DROP TABLE customers'),
   ('format', 'empty', ''), ('format', 'unknown', 'html'), ('format', 'capitals', 'JSON'), ('format', '100,000 bytes', repeat('f', 100000)),

@@ -1,5 +1,8 @@
 -- The view health: each of its reasons by what causes it, and its colour; soak, week and the daily report.
 SET client_min_messages = warning;
+SET datestyle = ISO;
+SET intervalstyle = postgres;
+SET timezone = 'UTC';
 DROP SCHEMA IF EXISTS health CASCADE;
 DROP EXTENSION IF EXISTS tenantmig CASCADE;
 CREATE EXTENSION tenantmig;

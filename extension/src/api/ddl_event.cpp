@@ -222,7 +222,7 @@ Datum on_event(FunctionCallInfo fcinfo, Mode mode) {
         if (drop_of(data, OBJECT_EXTENSION)) {
             if (mode == Mode::on) follow_extension();
         } else if (auto refusal = look(data, mode)) {
-            throw Error(constraint_guarded, refusal->message, refusal->detail, refusal->hint);
+            throw Error(sqlstate::constraint_guarded, refusal->message, refusal->detail, refusal->hint);
         }
         return Datum(0);
     });

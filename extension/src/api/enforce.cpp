@@ -1,17 +1,11 @@
 // enforce, relax
 #include "steps/enforce.hpp"
 #include "bridge/results.hpp"
+#include "bridge/transaction.hpp"
 
 using namespace tenantmig;
 
-namespace {
-void require_writable() {
-    if (!XactReadOnly && !RecoveryInProgress()) return;
-    throw Error(sqlstate::read_only_transaction, "cannot change constraints in a read-only transaction",
-                RecoveryInProgress() ? "The server is a standby." : "This transaction may only read.",
-                "Call it on the primary, in a transaction that may write.");
-}
-} // namespace
+namespace {} // namespace
 
 TENANTMIG_FUNCTION(tenantmig_enforce) {
     Arguments arguments(fcinfo);

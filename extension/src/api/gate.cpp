@@ -1,10 +1,12 @@
 // gate, approve, revoke_approval, register_backup, prove
+#include "core/excerpt.hpp"
 #include "core/spec.hpp"
 #include "core/undo_text.hpp"
 #include <nlohmann/json.hpp>
 
 #include "bridge/clock.hpp"
 #include "bridge/results.hpp"
+#include "bridge/transaction.hpp"
 #include "catalog/approval_store.hpp"
 #include "catalog/events.hpp"
 #include "steps/gate.hpp"
@@ -17,12 +19,6 @@ std::optional<std::string> filled(const std::string &text) {
     return text.empty() ? std::nullopt : std::optional(text);
 }
 
-void require_writable() {
-    if (!XactReadOnly && !RecoveryInProgress()) return;
-    throw Error(sqlstate::read_only_transaction, "cannot do this in a read-only transaction",
-                RecoveryInProgress() ? "The server is a standby." : "This transaction may only read.",
-                "Call it on the primary, in a transaction that may write.");
-}
 // Who has logged in is who approves. Code that runs with other rights than that person's (a SECURITY DEFINER function,
 // a trigger that runs as the owner of its table) would approve in the name of whoever happens to call it.
 void require_person() {
@@ -87,10 +83,12 @@ TENANTMIG_FUNCTION(tenantmig_register_backup) {
     const auto shown = [](TimestampTz time) { return pg_call([time] { return timestamptz_to_str(time); }); };
     if (TIMESTAMP_NOT_FINITE(taken_at) || taken_at > our_time())
         throw Error(sqlstate::invalid_parameter_value, "taken_at does not lie in the past",
-                    TIMESTAMP_NOT_FINITE(taken_at)
-                        ? "It is infinite."
-                        : fmt::format("It is {}, now is {}.", shown(taken_at), shown(our_time())),
+                    TIMESTAMP_NOT_FINITE(taken_at) ? "It is infinite." : fmt::format("It is {}.", shown(taken_at)),
                     "Give the time at which the backup was taken.");
+    if (manifest && nlohmann::json::parse(*manifest, nullptr, false).type() != nlohmann::json::value_t::object)
+        throw Error(sqlstate::invalid_parameter_value, "manifest is no object",
+                    fmt::format("Found {}.", core::excerpt(*manifest)),
+                    "Give a JSON object, for example '{\"files\": 3}', or leave it out.");
     if (location.find_first_not_of(" \t\r\n") == std::string::npos)
         throw Error(sqlstate::invalid_parameter_value, "location is empty",
                     "Nobody would find the backup when it is needed.",

@@ -6,8 +6,11 @@ using namespace tenantmig;
 TENANTMIG_FUNCTION(tenantmig_set_pace) {
     Arguments arguments(fcinfo);
     std::string name = arguments.text(0, "name"), settings = arguments.json(1, "settings");
-    SpiSession session;
-    std::string in_force = set_pace(name, settings);
+    std::string in_force;
+    {
+        SpiSession session; // what is allocated in it does not outlive it
+        in_force = set_pace(name, settings);
+    }
     const char *json = in_force.c_str();
     return pg_call([json] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(json)); });
 }

@@ -1,5 +1,6 @@
 // run, start, resume, pause, cancel, wait, undo
 #include "bridge/results.hpp"
+#include "bridge/transaction.hpp"
 #include "steps/online.hpp"
 
 using namespace tenantmig;
@@ -31,14 +32,6 @@ std::int32_t workers(FunctionCallInfo call, int number, std::int32_t if_null) {
                     fmt::format("It is {}.", count),
                     "Two to four on a machine with as many processors to spare are usual.");
     return count;
-}
-
-// PostgreSQL would say so too, but not of everything, and with a statement of ours that nobody has written.
-void require_writable() {
-    if (!XactReadOnly && !RecoveryInProgress()) return;
-    throw Error(sqlstate::read_only_transaction, "cannot do this in a read-only transaction",
-                RecoveryInProgress() ? "The server is a standby." : "This transaction may only read.",
-                "Call it on the primary, in a transaction that may write.");
 }
 
 double change(const Arguments &arguments, int number) {

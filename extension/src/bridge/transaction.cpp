@@ -135,4 +135,11 @@ std::unique_ptr<Transactions> worker_transactions() {
     return std::make_unique<WorkerTransactions>();
 }
 
+void require_writable() {
+    if (!XactReadOnly && !RecoveryInProgress()) return;
+    throw Error(sqlstate::read_only_transaction, "cannot do this in a read-only transaction",
+                RecoveryInProgress() ? "The server is a standby." : "This transaction may only read.",
+                "Call it on the primary, in a transaction that may write.");
+}
+
 } // namespace tenantmig

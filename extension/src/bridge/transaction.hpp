@@ -29,4 +29,8 @@ protected:
 std::unique_ptr<Transactions> session_transactions(FunctionCallInfo call, const char *procedure);
 std::unique_ptr<Transactions> worker_transactions();
 
+// 25006 on a standby, and in a read-only transaction. PostgreSQL would say so too, but not of everything, and with a
+// statement of ours that nobody has written.
+void require_writable();
+
 } // namespace tenantmig

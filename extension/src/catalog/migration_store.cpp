@@ -1,4 +1,5 @@
 #include "catalog/migration_store.hpp"
+#include "bridge/transaction.hpp"
 #include "catalog/run_lock.hpp"
 #include "catalog/run_store.hpp"
 
@@ -56,13 +57,6 @@ RunRecord read_run(const Rows &rows) {
     return run;
 }
 
-// PostgreSQL would say so too, but with a statement of ours that nobody has written.
-void require_writable() {
-    if (!XactReadOnly) return;
-    throw Error(sqlstate::read_only_transaction, "cannot do this in a read-only transaction",
-                RecoveryInProgress() ? "The server is a standby." : "This transaction may only read.",
-                "Call it on the primary, in a transaction that may write.");
-}
 } // namespace
 
 std::optional<MigrationRecord> find_migration(const std::string &name) {

@@ -17,6 +17,7 @@ struct Right {
 constexpr Right rights[] = {
     {"version", viewer},
     {"clock", viewer},
+    {"health_rows", viewer},
     {"ddl_watch", viewer},
     {"check_migration", viewer},
     {"plan", viewer},

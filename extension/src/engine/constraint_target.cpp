@@ -9,8 +9,6 @@
 namespace tenantmig {
 
 namespace {
-constexpr char invalid_foreign_key[] = "42830";
-constexpr char invalid_regular_expression[] = "2201B";
 
 std::string describe(const Table &table, const Column &column) {
     return fmt::format("{}.{} is {}", table.label(), quoted(column.name), type_label(column.type));
@@ -228,7 +226,7 @@ private:
         require_right_to_reference(referenced, column, path);
         if (!is_unique(referenced, column))
             throw Error(
-                invalid_foreign_key,
+                sqlstate::invalid_foreign_key,
                 fmt::format("spec: {}: {}.{} is not unique", path, referenced.label(), quoted(column.name)),
                 "A foreign key needs a unique constraint or index over this column alone, valid, immediate "
                 "and not partial.",
@@ -282,7 +280,7 @@ private:
             });
         } catch (const PgError &error) {
             const bool pattern_is_bad = error.data()->sqlerrcode == ERRCODE_INVALID_REGULAR_EXPRESSION;
-            throw Error(pattern_is_bad ? invalid_regular_expression : sqlstate::feature_not_supported,
+            throw Error(pattern_is_bad ? sqlstate::invalid_regular_expression : sqlstate::feature_not_supported,
                         fmt::format("spec: {}.format: {}", target.step.path, error.what()),
                         fmt::format("The format is {}.", core::excerpt(target.step.format)),
                         pattern_is_bad ? "Correct the regular expression: SELECT '' ~ 'expression' tries it."

@@ -1,13 +1,12 @@
 // The session that enforces registers the worker, waits for it without a snapshot or transaction of its own (the worker
 // would wait for us), and ends it if it is cancelled itself. They talk through a segment of shared memory: the
 // statement one way, the error the other way, each written once, before the other side looks.
-#include "core/gate_error.hpp"
 
+#include "steps/constraint_index.hpp"
 #include "bridge/fault.hpp"
 #include "bridge/results.hpp"
 #include "bridge/top_level.hpp"
 #include "engine/run_shared.hpp"
-#include "steps/constraint_index.hpp"
 
 namespace tenantmig {
 
@@ -145,8 +144,8 @@ void build_index(const Table &table, const std::string &name, const std::vector<
         if (job->done) return;
         const std::string state = job->state, message = job->message, detail = job->detail;
         if (state == "23505")
-            throw Error(core::sqlstate::constraint_violated, fmt::format("rows of {} are not unique", table.label()),
-                        detail, "Correct them: the gate's check duplicates tells how many there are.");
+            throw Error(sqlstate::constraint_violated, fmt::format("rows of {} are not unique", table.label()), detail,
+                        "Correct them: the gate's check duplicates tells how many there are.");
         const bool again = state == sqlstate::lock_not_available || state == "40P01";
         if (!again || attempt == attempts) {
             static std::set<std::string> states; // an Error holds its SQLSTATE by address

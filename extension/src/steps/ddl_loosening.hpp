@@ -5,8 +5,6 @@
 
 namespace tenantmig {
 
-inline constexpr char constraint_guarded[] = "TM015"; // the watch on ALTER TABLE, mode on
-
 enum class AlterKind {
     drop_not_null,
     drop_constraint,

@@ -3,7 +3,6 @@
 // this attempt has done; a killed one leaves rows that say "intended" and a lock that nobody holds, and whoever comes
 // next cleans up.
 #include "core/excerpt.hpp"
-#include "core/gate_error.hpp"
 #include "core/spec.hpp"
 #include "core/undo_text.hpp"
 
@@ -37,9 +36,8 @@ void require_open_gate(const MigrationRecord &migration) {
                               check.expected, check.actual, check.detail.empty() ? "" : " (" + check.detail + ")");
     }
     if (failed.empty()) return;
-    throw Error(core::sqlstate::gate_closed,
-                fmt::format("gate of migration {} is closed", core::excerpt(migration.name)), failed,
-                gate_hint(migration));
+    throw Error(sqlstate::gate_closed, fmt::format("gate of migration {} is closed", core::excerpt(migration.name)),
+                failed, gate_hint(migration));
 }
 
 std::string list(const std::vector<std::string> &values) {
@@ -66,8 +64,8 @@ void require_no_violation(const MigrationRecord &migration, const ConstraintTarg
     tell(counts.orphans, "with a value that the referenced table does not have");
     tell(counts.duplicates, "beyond the first of their key");
     tell(counts.format, "with a value that the format refuses");
-    throw Error(core::sqlstate::constraint_violated, fmt::format("constraints of {} are violated", target.label()),
-                detail, "They came in after the gate. " + gate_hint(migration));
+    throw Error(sqlstate::constraint_violated, fmt::format("constraints of {} are violated", target.label()), detail,
+                "They came in after the gate. " + gate_hint(migration));
 }
 
 class Enforcement {

@@ -38,6 +38,7 @@ public:
         observation_.at = our_time();
         observation_.deep = deep;
         name_ = core::sql_literal(record.name);
+        guarded_ = !core::parse_spec_text(record.spec).guards.empty();
         if (auto last = last_observation(record.id, observation_.at)) {
             previous_health_ = last->health;
             previous_ = json_object(last->samples);
@@ -144,7 +145,8 @@ private:
         if (!sample.indexed)
             check("index", "WARN", false, "an index that begins with the key", "none",
                   key.label() + ": the whole table was read",
-                  fmt::format("CREATE INDEX CONCURRENTLY ON {} ({});", key.table.label(),
+                  fmt::format("CREATE INDEX {}ON {} ({});",
+                              key.table.kind == RELKIND_PARTITIONED_TABLE ? "" : "CONCURRENTLY ", key.table.label(),
                               tenantmig::quoted(key.column.name)));
     }
 
@@ -214,15 +216,18 @@ private:
         observation_.new_nulls = observation_.new_nulls.value_or(0) + *fresh;
         check("new_nulls", "FAIL", *fresh == 0, "0", std::to_string(*fresh),
               exact ? label : label + ": by number only, there are too many to compare one by one",
-              key.step ? fmt::format("Somebody writes rows without a key: attach a guard "
-                                     "(tenantmig.attach_guard({0})), then run the "
-                                     "migration again.",
-                                     name_)
-                       : "Somebody writes rows without a value: find out who, and correct "
-                         "them.");
+              key.step
+                  ? fmt::format("Somebody writes rows without a key: find out who; {}then run the migration again.",
+                                guarded_ ? fmt::format("SELECT * FROM tenantmig.attach_guard({}), ", name_)
+                                         : "add a guard step to the spec, ")
+                  : "Somebody writes rows without a value: find out who, and correct "
+                    "them.");
         if (*fresh > 0)
             blame("RED", 23, false, fmt::format("{} of {} without a value", counted(*fresh, "new row"), label),
-                  key.step ? fmt::format("tenantmig.attach_guard({0}), then run {1} again", name_, record_.name) : "");
+                  key.step ? fmt::format("{}run {} again",
+                                         guarded_ ? fmt::format("tenantmig.attach_guard({}), then ", name_) : "",
+                                         record_.name)
+                           : "");
     }
 
     void unknown(const ObservedKey &key, std::int64_t number, const char *what, const std::string &example,
@@ -391,6 +396,7 @@ private:
 
     const MigrationRecord &record_;
     const bool deep_;
+    bool guarded_ = false; // the spec has guard steps
     std::string name_, undo_, previous_health_;
     std::optional<RunRecord> run_; // the last completed one
     std::optional<PastSample> reference_;
