@@ -70,6 +70,7 @@ double since(const json &now, const json &then, const char *name) {
 }
 
 std::string in_words(double hours) {
+    if (hours * 60 < 2) return fmt::format("in the last {:.0f} s", hours * 3600);
     return hours < 1 ? fmt::format("in the last {:.0f} minutes", hours * 60)
                      : fmt::format("in the last {:.1f} hours", hours);
 }

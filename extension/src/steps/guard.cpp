@@ -231,7 +231,8 @@ void warn_of_share_lock(const Table &parent, const core::GuardHop &hop) {
         fmt::format("no unique index of {} contains its tenant key {}", parent.label(), name),
         "The guard locks the parent of each row that is written FOR SHARE, so that every update of the parent waits; "
         "with such an index it takes FOR KEY SHARE, as foreign keys do.",
-        fmt::format("CREATE UNIQUE INDEX CONCURRENTLY ON {} ({}{});", parent.sql(), key, name));
+        fmt::format("CREATE UNIQUE INDEX {}ON {} ({}{});",
+                    parent.kind == RELKIND_PARTITIONED_TABLE ? "" : "CONCURRENTLY ", parent.sql(), key, name));
 }
 
 GuardOutcome outcome_of(const GuardRecord &guard, const std::string &relation, const char *outcome) {
