@@ -52,7 +52,9 @@ CREATE TABLE tenantmig.enforcement (
   relaxed_at      timestamptz,
   enforced_by     text NOT NULL,
   relaxed_by      text,
-  error           text
+  error           text,
+  longest_hold_us bigint,
+  constraint_oid  oid
 );
 COMMENT ON TABLE tenantmig.enforcement IS 'what enforce applied, one row a piece, and what it is about to apply. intended: recorded before the first change of the catalogue, in a transaction of its own; removed: an attempt that was undone; relaxed: undone by relax; constraint_name, definition: what stands in the catalogue (NULL for NOT NULL); before: what stood there; helpers: names of all that an attempt may leave behind. Numbers are valid in the database of that OID, names everywhere';
 CREATE INDEX enforcement_migration_idx ON tenantmig.enforcement (migration_id);

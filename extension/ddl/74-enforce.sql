@@ -1,7 +1,5 @@
 -- Applying constraints through the gate, and taking them back.
 
-ALTER TABLE tenantmig.enforcement ADD COLUMN longest_hold_us bigint, ADD COLUMN constraint_oid oid;
-
 CREATE PROCEDURE tenantmig.enforce(name text, proofs boolean DEFAULT true)
   LANGUAGE C AS 'MODULE_PATHNAME', 'tenantmig_enforce';
 COMMENT ON PROCEDURE tenantmig.enforce(text, boolean) IS
