@@ -3,6 +3,7 @@
 #include "core/undo_text.hpp"
 #include <nlohmann/json.hpp>
 
+#include "bridge/engine_write.hpp"
 #include "bridge/results.hpp"
 #include "bridge/subtransaction.hpp"
 #include "catalog/change_log.hpp"
@@ -111,7 +112,10 @@ void BackfillWriter::write(Pending &pending, RowWriter &writer, bool is_tenant_k
     batch.keys = std::move(pending.keys.columns);
     batch.new_values = std::move(pending.values);
     std::vector<bool> done;
-    written_ += static_cast<std::int64_t>(writer.write(batch, done));
+    {
+        EngineWriteScope ours(target_.table.oid);
+        written_ += static_cast<std::int64_t>(writer.write(batch, done));
+    }
     std::vector<Datum> key(batch.keys.size());
     for (std::size_t i = 0; i < count; i++) {
         if (!done[i]) { // gone, or filled by somebody else since the snapshot: left alone
