@@ -176,12 +176,12 @@ COMMENT ON COLUMN tenantmig.guards.parent IS 'same_tenant: the parent''s table, 
 COMMENT ON COLUMN tenantmig.guards.parent_trigger IS 'same_tenant: name of the parent''s trigger; NULL if it is gone, or the table is its own parent';
 
 CREATE VIEW tenantmig.drift AS
-  SELECT id, migration, guard, relation, row_key, column_name, kind, found, expected, role, application_name, client_address, happened_at, detail
+  SELECT id, nullif(migration, '') AS migration, nullif(guard, 0) AS guard, relation, row_key, column_name, kind, found, expected, role, application_name, client_address, happened_at, detail
   FROM tenantmig.drift_log;
 COMMENT ON VIEW tenantmig.drift IS 'what has become worse: rows that guards let pass although they were not right';
 COMMENT ON COLUMN tenantmig.drift.id IS 'number; not without gaps';
-COMMENT ON COLUMN tenantmig.drift.migration IS 'migration whose guard saw it';
-COMMENT ON COLUMN tenantmig.drift.guard IS 'number of the guard';
+COMMENT ON COLUMN tenantmig.drift.migration IS 'migration whose guard saw it; NULL: a guard of none';
+COMMENT ON COLUMN tenantmig.drift.guard IS 'number of the guard; NULL: a trigger made by hand, or drift of the catalogue that is about no guard';
 COMMENT ON COLUMN tenantmig.drift.relation IS 'table (or partition) of the row';
 COMMENT ON COLUMN tenantmig.drift.row_key IS 'key of the row, {column: value}; NULL if the table has none';
 COMMENT ON COLUMN tenantmig.drift.column_name IS 'the tenant key; of drift of the catalogue: the constraint, column or trigger';

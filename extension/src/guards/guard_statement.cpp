@@ -87,11 +87,11 @@ GuardEntry *current_entry(EntryKey key, core::GuardKind kind, const Trigger *tri
     }
 }
 
-EntryKey key_of(const GuardEvent *event, core::GuardKind kind) {
+EntryKey key_of(const GuardEvent *event) {
     const Trigger *trigger = event->data->tg_trigger;
     EntryKey key = {0, RelationGetRelid(event->relation), InvalidOid};
     if (guard_argument(trigger, &key.guard)) return key;
-    if (trigger->tgnargs == 0 || (kind == core::GuardKind::tenant_key && trigger->tgnargs < 3))
+    if (trigger->tgnargs == 0)
         ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
                         errmsg("trigger \"%s\" was not made by tenantmig.attach_guard", trigger->tgname),
                         errdetail("Its argument must be the number of a guard."),
@@ -142,7 +142,7 @@ GuardStatement *guard_statement(FunctionCallInfo fcinfo, const GuardEvent *event
     // The locks of the statement hold to its end, so nobody else can have changed anything; this session can.
     if (!statement || statement->entry->stale || statement->relation != RelationGetRelid(event->relation) ||
         statement->trigger != event->data->tg_trigger->tgoid) {
-        GuardEntry *entry = current_entry(key_of(event, kind), kind, event->data->tg_trigger);
+        GuardEntry *entry = current_entry(key_of(event), kind, event->data->tg_trigger);
         MemoryContext context = fcinfo->flinfo->fn_mcxt;
         statement = static_cast<GuardStatement *>(MemoryContextAllocZero(context, sizeof(GuardStatement)));
         statement->context = context;
