@@ -1,8 +1,9 @@
 # Guards survive pg_dump and a restore where every OID is another one, a renamed table included; the extension can't be dropped from under
-# them by mistake; logical replication apply passes them unless they were attached with always.
+# them by mistake; logical replication apply passes them unless they were attached with always. Whoever listens hears of guards that come and go.
 use strict;
 use warnings FATAL => 'all';
 use FindBin;
+use JSON::PP qw(decode_json);
 use lib "$FindBin::RealBin/lib";
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -91,6 +92,37 @@ try_all($target, 'kinds', 'attached again');
 is(run_sql($target, q{SELECT count(*) FROM tenantmig.guards g, LATERAL tenantmig.detach_guard(g.id) d WHERE g.migration IS NULL AND d.outcome = 'detached'}, 'kinds'), '4', 'and can be taken off');
 run_sql($source, q{SELECT FROM tenantmig.guards g, LATERAL tenantmig.detach_guard(g.id) WHERE g.migration IS NULL});
 
+# --- events ----------------------------------------------------------------------------------------------------------------------------------
+# What a session that listens hears of statements that another one has run, without time and number.
+my $listener = $target->background_psql('kinds');
+$listener->query_safe('LISTEN tenantmig');
+sub heard {
+	my @payloads = $listener->query_safe('SELECT 1') =~ /^Asynchronous notification "tenantmig" with payload "(.*)" received/mg;
+	return join("\n", map { my $event = decode_json($_); join(' ', map { $event->{$_} // '-' } qw(event migration outcome kind relation column)) } @payloads);
+}
+run_sql($target, $attach, 'kinds');
+is(heard(), <<'TEXT' =~ s/\n\z//r, 'each guard that is attached is announced, without migration');
+guard  attached prefix "The shop".scopes scope_id
+guard  attached immutable "The shop".scopes company_id
+guard  attached acyclic "The shop".scopes parent
+guard  attached same_tenant "The shop".scopes company_id
+TEXT
+run_sql($target, "$attach; $attach", 'kinds');
+is(heard(), '', 'one that stands as it was asked for is not');
+run_sql($target, "BEGIN; SELECT FROM tenantmig.guards g, LATERAL tenantmig.detach_guard(g.id) WHERE g.migration IS NULL; ROLLBACK", 'kinds');
+is(heard(), '', 'nor what was rolled back');
+run_sql($target, q{SELECT FROM tenantmig.detach_guard('m')}, 'kinds');
+is(heard(), <<'TEXT' =~ s/\n\z//r, 'one of a migration is, with its name');
+guard m detached tenant_key "The shop".clients company_id
+TEXT
+run_sql($target, 'ALTER TABLE "The shop".scopes DISABLE TRIGGER USER', 'kinds');
+like(heard(), qr/\A(drift.*\n?)*\z/, 'of triggers that are disabled only the watch speaks');
+run_sql($target, $attach, 'kinds');
+like(heard(), qr/^guard  replaced prefix "The shop".scopes scope_id$/m, 'a trigger that is made again is announced');
+run_sql($target, q{SELECT FROM tenantmig.guards g, LATERAL tenantmig.detach_guard(g.id) ORDER BY g.id}, 'kinds');
+is(heard() =~ s/^guard  detached (\S+) .*$/$1/mgr, "prefix\nimmutable\nacyclic\nsame_tenant", 'each guard that is taken off is announced');
+$listener->quit;
+
 # a table that somebody else made under the trigger of a restored guard gets nothing
 run_sql($target, 'CREATE DATABASE stolen');
 command_ok([ 'pg_restore', '-h', $target->host, '-p', $target->port, '-d', 'stolen', '--exit-on-error', "$folder/custom.dump" ], 'pg_restore again');
@@ -107,7 +139,7 @@ like($err, qr/ERROR:  cannot drop extension tenantmig because other objects depe
 is(run_sql($source, q{BEGIN; DROP EXTENSION tenantmig CASCADE; INSERT INTO "The shop".clients VALUES (5, NULL, 10) RETURNING company_id; ROLLBACK}), '', 'with CASCADE the tables go on without guards');
 
 # --- logical replication apply ---------------------------------------------------------------------------------------------------------------
-my $subscriber = new_server('subscriber');
+my $subscriber = new_server('subscriber', conf => "wal_retrieve_retry_interval = 100ms\n");
 run_sql($subscriber, q{CREATE ROLE app_owner LOGIN; SELECT tenantmig.grant_access('app_owner', 'operator')});
 run_sql($subscriber, $tables);
 run_sql($subscriber, q{SET SESSION AUTHORIZATION app_owner; SET search_path = "The shop"; ALTER TABLE customers RENAME TO clients; } . "SELECT tenantmig.create_migration(" . ($spec =~ s/"customers"/"clients"/gr) . "); SELECT * FROM tenantmig.attach_guard('m')");
@@ -121,19 +153,47 @@ run_sql($subscriber, q{SET SESSION AUTHORIZATION app_owner; SET search_path = "T
 run_sql($source, 'INSERT INTO "The shop".clients VALUES (101, NULL, 10)');
 $source->wait_for_catchup('s');
 is(run_sql($subscriber, 'SELECT company_id FROM "The shop".clients WHERE id = 101'), '1', 'with always it fires under apply too');
-# prefix and immutable likewise
+# all other kinds likewise: silent, unless attached with always. Then apply stops at the row until the guard is attached without.
+my $visits = q{SET SESSION AUTHORIZATION app_owner; CREATE TABLE "The shop".visits (id integer PRIMARY KEY, owner_type text, owner_id integer)};
+run_sql($_, $visits) for $source, $subscriber;
 run_sql($subscriber, $kinds);
 run_sql($subscriber, $attach);
-run_sql($source, q{ALTER PUBLICATION p ADD TABLE "The shop".scopes});
+run_sql($source, q{ALTER PUBLICATION p ADD TABLE "The shop".scopes, "The shop".visits, "The shop".branches});
 run_sql($subscriber, 'ALTER SUBSCRIPTION s REFRESH PUBLICATION WITH (copy_data = false)');
-run_sql($source, q{INSERT INTO "The shop".scopes VALUES (50, 'wrong', 'finance', NULL, NULL, 1); UPDATE "The shop".scopes SET company_id = 2 WHERE id = 50});
-$source->wait_for_catchup('s');
-is(run_sql($subscriber, 'SELECT scope_id, company_id FROM "The shop".scopes WHERE id = 50'), 'wrong|2', 'apply passes prefix and immutable');
-run_sql($subscriber, q{SET SESSION AUTHORIZATION app_owner; SET search_path = "The shop"; SELECT outcome FROM tenantmig.attach_guard('scopes', 'scope_id', 'prefix', '{"key": "domain", "separator": ".", "always": true}')});
-my $before = -s $subscriber->logfile;
-run_sql($source, q{INSERT INTO "The shop".scopes VALUES (51, 'wrong again', 'finance', NULL, NULL, 1)});
-$subscriber->wait_for_log(qr/GOVERNANCE VIOLATION: scope_id 'wrong again'/, $before);
-is(run_sql($subscriber, 'SELECT count(*) FROM "The shop".scopes WHERE id = 51'), '0', 'with always it refuses under apply, which stops there');
+# kind, table, column, options; what comes in; what shows it; what the guard says
+my @applied = (
+	[ 'prefix', 'scopes', 'scope_id', '"key": "domain", "separator": "."', q{INSERT INTO scopes VALUES (N, 'wrong', 'finance')}, q{count(*) FROM scopes WHERE id = N}, qr/GOVERNANCE VIOLATION: scope_id 'wrong'/ ],
+	[ 'immutable', 'scopes', 'company_id', '', q{UPDATE scopes SET company_id = 1000 + N WHERE id = 1}, q{count(*) FROM scopes WHERE company_id = 1000 + N}, qr/tenant key "company_id" of "scopes" can't be changed/ ],
+	[ 'acyclic', 'scopes', 'parent', '', q{INSERT INTO scopes VALUES (N, 'finance.x', 'finance', N)}, q{count(*) FROM scopes WHERE id = N}, qr/reference "parent" of "scopes" closes a cycle/ ],
+	[ 'same_tenant', 'scopes', 'company_id', '"via": "branch_id", "tenant": "company_id"', q{INSERT INTO scopes VALUES (N, 'finance.x', 'finance', NULL, 10, 2)}, q{count(*) FROM scopes WHERE id = N},
+		qr/tenant key "company_id" of "scopes" is not that of its parent/ ],
+	[ 'same_tenant', 'scopes', 'company_id', '"via": "branch_id", "tenant": "company_id"', q{UPDATE branches SET company_id = 1000 + N WHERE id = 10}, q{count(*) FROM branches WHERE company_id = 1000 + N},
+		qr/tenant key "company_id" of "branches" is not that of its children/ ],
+	[ 'reference', 'visits', '', '"via": "owner_id", "type_column": "owner_type", "types": {"Branch": "branches"}', q{INSERT INTO visits VALUES (N, 'Branch', 99)}, q{count(*) FROM visits WHERE id = N}, qr/"visits".* 99|99.*"visits"/ ]);
+my $id = 50;
+for my $case (@applied) {
+	my ($kind, $table, $column, $options, $change, $shown, $says) = @$case;
+	my $attach_as = sub {
+		my $always = shift;
+		run_sql($subscriber, q{SET SESSION AUTHORIZATION app_owner; SET search_path = "The shop"; SELECT FROM tenantmig.attach_guard('} . "$table', nullif('$column', ''), '$kind', '{" . join(', ', grep { $_ ne '' } $options, qq("always": $always)) . "}')");
+	};
+	my $write = sub { run_sql($source, q{SET search_path = "The shop"; } . $change =~ s/\bN\b/$id/gr) };
+	my $there = sub { run_sql($subscriber, q{SET search_path = "The shop"; SELECT } . $shown =~ s/\bN\b/$id/gr) };
+	$attach_as->('false');
+	$id++;
+	$write->();
+	$source->wait_for_catchup('s');
+	is($there->(), '1', "$kind: apply passes: $change");
+	$attach_as->('true');
+	$id++;
+	my $before = -s $subscriber->logfile;
+	$write->();
+	$subscriber->wait_for_log($says, $before);
+	is($there->(), '0', "$kind: with always it refuses under apply, which stops there");
+	$attach_as->('false');
+	$source->wait_for_catchup('s');
+	is($there->(), '1', "$kind: without always apply goes on");
+}
 run_sql($subscriber, q{ALTER SUBSCRIPTION s DISABLE; ALTER SUBSCRIPTION s SET (slot_name = NONE)});
 run_sql($subscriber, 'DROP SUBSCRIPTION s');
 done_testing();
