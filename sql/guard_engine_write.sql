@@ -98,6 +98,17 @@ SELECT count(*) FROM tenantmig.drift WHERE id > :seen;
 -- after an error nothing of the engine's is left in the session
 UPDATE customers SET company_id = 1 WHERE id = 1;
 \echo :LAST_ERROR_SQLSTATE
+-- a decision of a reviewer passes too, where nobody else could write it
+RESET ROLE;
+SET session_replication_role = replica;
+INSERT INTO ours.customers VALUES (4, NULL, NULL, 20);
+RESET session_replication_role;
+SET ROLE regress_engine_owner;
+SELECT outcome, sum(row_count) FROM tenantmig.backfill('m') GROUP BY 1 ORDER BY 1;
+UPDATE customers SET company_id = 1 WHERE id = 4;
+\echo :LAST_ERROR_SQLSTATE
+SELECT state FROM tenantmig.resolve((SELECT id FROM tenantmig.review('m')), '1');
+SELECT company_id FROM customers WHERE id = 4;
 RESET ROLE;
 DROP EXTENSION tenantmig CASCADE;
 DROP SCHEMA ours CASCADE;

@@ -155,11 +155,14 @@ CREATE VIEW tenantmig.health_facts AS
   FROM tenantmig.enforcement e JOIN tenantmig.migration m ON m.id = e.migration_id
   CROSS JOIN LATERAL (
     SELECT coalesce((SELECT c.oid FROM pg_class c JOIN pg_database d ON d.oid = e.database_oid AND d.datname = current_database() WHERE c.oid = e.relation_oid),
-                    (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = e.schema_name AND c.relname = e.table_name)) AS oid) r
+                    (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = e.schema_name AND c.relname = e.table_name)) AS oid,
+           EXISTS (SELECT FROM pg_database d WHERE d.oid = e.database_oid AND d.datname = current_database()) AS same_place) r -- a rename is no harm
   WHERE e.state = 'enforced'
     AND NOT CASE e.kind
-      WHEN 'not_null' THEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attname = e.column_name AND a.attnotnull AND NOT a.attisdropped)
-      ELSE EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = r.oid AND c.conname = e.constraint_name AND c.convalidated)
+      WHEN 'not_null' THEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = r.oid AND a.attnotnull AND NOT a.attisdropped
+          AND CASE WHEN r.same_place AND e.before ? 'column_number' THEN a.attnum = (e.before ->> 'column_number')::smallint ELSE a.attname = e.column_name END)
+      ELSE EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = r.oid AND c.convalidated
+          AND (c.conname = e.constraint_name OR r.same_place AND c.oid = e.constraint_oid))
         OR EXISTS (SELECT FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
                    WHERE i.indrelid = r.oid AND x.relname = e.constraint_name AND i.indisunique AND i.indisvalid) END
   UNION ALL

@@ -1,3 +1,4 @@
+#include "core/percent.hpp"
 #include "core/undo_text.hpp"
 
 #include "engine/markdown.hpp"
@@ -13,8 +14,7 @@ std::string in_words(double seconds) {
 }
 
 std::string share(std::int64_t part, std::int64_t whole) {
-    return whole > 0 ? fmt::format("{:.1f} %", 100.0 * static_cast<double>(part) / static_cast<double>(whole))
-                     : "no rows";
+    return whole > 0 ? core::percent(static_cast<double>(part) / static_cast<double>(whole)) : "no rows";
 }
 
 std::string summary(const RunReport &report) {

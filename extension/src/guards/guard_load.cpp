@@ -238,8 +238,25 @@ private:
     // allowed to read what its guard looks at.
     void require_readable(const Table &table) {
         Oid owner = describe_table(entry_->relation)->owner, oid = table.oid;
-        bool may = pg_call([oid, owner] { return pg_class_aclcheck(oid, owner, ACL_SELECT) == ACLCHECK_OK; });
-        if (!may)
+        struct Rights {
+            bool select, hidden;
+        };
+        Rights rights = pg_call([oid, owner] {
+            Oid schema = get_rel_namespace(oid);
+#if PG_VERSION_NUM >= 160000
+            bool usage = object_aclcheck(NamespaceRelationId, schema, owner, ACL_USAGE) == ACLCHECK_OK;
+#else
+            bool usage = pg_namespace_aclcheck(schema, owner, ACL_USAGE) == ACLCHECK_OK;
+#endif
+            return Rights{usage && pg_class_aclcheck(oid, owner, ACL_SELECT) == ACLCHECK_OK,
+                          check_enable_rls(oid, owner, true) == RLS_ENABLED && !pg_class_ownercheck(oid, owner)};
+        });
+        if (rights.hidden)
+            throw Unusable{fmt::format("row-level security of {} applies to {}, the owner of the guarded table",
+                                       table.label(), role_name(owner)),
+                           sqlstate::insufficient_privilege,
+                           "SELECT * FROM tenantmig.attach_guard(…) by the owner of both tables makes such a guard."};
+        if (!rights.select)
             throw Unusable{
                 fmt::format("{}, the owner of the guarded table, may not read {}", role_name(owner), table.label()),
                 sqlstate::insufficient_privilege,

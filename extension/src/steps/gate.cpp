@@ -1,5 +1,6 @@
 #include "core/evidence_map.hpp"
 #include "core/key_text.hpp"
+#include "core/percent.hpp"
 #include "core/spec.hpp"
 #include "core/undo_text.hpp"
 #include <nlohmann/json.hpp>
@@ -16,10 +17,6 @@
 namespace tenantmig {
 
 namespace {
-std::string share(double value) {
-    return fmt::format("{:.1f} %", value * 100);
-}
-
 // The strictest of all constraint steps.
 core::GateCriteria strictest(const std::vector<ConstraintTarget> &targets) {
     core::GateCriteria result;
@@ -326,7 +323,7 @@ private:
         const std::int64_t filled = std::max<std::int64_t>(before - missing_keys_, 0);
         const double covered =
             before > 0 ? static_cast<double>(filled) / static_cast<double>(before) : (missing_keys_ > 0 ? 0.0 : 1.0);
-        check("coverage", covered >= least, ">= " + share(least), share(covered),
+        check("coverage", covered >= least, ">= " + core::percent(least), core::percent(covered),
               rows.empty() ? "no run has been completed"
                            : fmt::format("{} of {} rows that were without a key have one", filled, before),
               fmt::format("Find more sources, or decide the reviews: SELECT * FROM tenantmig.review({});", name_));

@@ -1,3 +1,4 @@
+#include "core/percent.hpp"
 #include "core/spec.hpp"
 #include "core/undo_text.hpp"
 
@@ -34,10 +35,6 @@ private:
     std::vector<CheckRow> rows_;
 };
 
-std::string share(double value) {
-    return fmt::format("{:.1f} %", value * 100);
-}
-
 void check_counts(Checks &checks, const StepForecast &forecast, const std::string &migration) {
     const ResolvedStep &step = *forecast.step;
     const core::PreflightLimits &limits = step.spec.preflight;
@@ -53,7 +50,7 @@ void check_counts(Checks &checks, const StepForecast &forecast, const std::strin
         fmt::format("SELECT * FROM tenantmig.plan({}) shows them by source.", core::sql_literal(migration));
     double coverage = total > 0 ? static_cast<double>(assigned) / static_cast<double>(total) : 1;
     checks.check("coverage", coverage >= limits.min_coverage.value_or(0),
-                 limits.min_coverage ? ">= " + share(*limits.min_coverage) : "any", share(coverage),
+                 limits.min_coverage ? ">= " + core::percent(*limits.min_coverage) : "any", core::percent(coverage),
                  fmt::format("{}: {} of {} rows", where, assigned, total),
                  "Find more sources, or look at the orphans: " + see);
     checks.check("conflicts", !limits.max_conflicts || conflicts < *limits.max_conflicts,
