@@ -239,7 +239,7 @@ private:
     void require_readable(const Table &table) {
         Oid owner = describe_table(entry_->relation)->owner, oid = table.oid;
         struct Rights {
-            bool select, hidden;
+            bool usage, select, hidden;
         };
         Rights rights = pg_call([oid, owner] {
             Oid schema = get_rel_namespace(oid);
@@ -248,7 +248,7 @@ private:
 #else
             bool usage = pg_namespace_aclcheck(schema, owner, ACL_USAGE) == ACLCHECK_OK;
 #endif
-            return Rights{usage && pg_class_aclcheck(oid, owner, ACL_SELECT) == ACLCHECK_OK,
+            return Rights{usage, pg_class_aclcheck(oid, owner, ACL_SELECT) == ACLCHECK_OK,
                           check_enable_rls(oid, owner, true) == RLS_ENABLED && !pg_class_ownercheck(oid, owner)};
         });
         if (rights.hidden)
@@ -256,11 +256,13 @@ private:
                                        table.label(), role_name(owner)),
                            sqlstate::insufficient_privilege,
                            "SELECT * FROM tenantmig.attach_guard(…) by the owner of both tables makes such a guard."};
-        if (!rights.select)
+        if (!rights.select || !rights.usage)
             throw Unusable{
                 fmt::format("{}, the owner of the guarded table, may not read {}", role_name(owner), table.label()),
                 sqlstate::insufficient_privilege,
-                fmt::format("GRANT SELECT ON {} TO {};", table.sql(), quoted(role_name(owner)))};
+                rights.usage
+                    ? fmt::format("GRANT SELECT ON {} TO {};", table.sql(), quoted(role_name(owner)))
+                    : fmt::format("GRANT USAGE ON SCHEMA {} TO {};", quoted(table.schema), quoted(role_name(owner)))};
     }
 
     // Whether a foreign key makes sure, at the end of each statement, that the row which is referenced is there.
