@@ -11,9 +11,11 @@ CREATE TABLE tenantmig.migration (
   version     bigint,
   spec        jsonb NOT NULL,
   identity    jsonb NOT NULL,
-  created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+  created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+  search_path text NOT NULL DEFAULT 'pg_catalog',
+  checksum    text NOT NULL
 );
-COMMENT ON TABLE tenantmig.migration IS 'migrations: the spec as given, and the identity (system, database, relation and attribute numbers with their names) of all that it names';
+COMMENT ON TABLE tenantmig.migration IS 'migrations: the spec as given, and the identity (system, database, relation and attribute numbers with their names) of all that it names; search_path: of the session that created it, for sql steps and for names that mean something later only; checksum: SHA-256 of the spec';
 COMMENT ON SEQUENCE tenantmig.migration_id_seq IS 'ids of migrations';
 
 CREATE SEQUENCE tenantmig.run_id_seq AS bigint;
@@ -38,9 +40,10 @@ CREATE TABLE tenantmig.run_log (
   tables       jsonb NOT NULL DEFAULT '[]',
   steps_done   integer NOT NULL DEFAULT 0,
   taken_up_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-  undo_started_at timestamptz
+  undo_started_at timestamptz,
+  steps        integer[]
 );
-COMMENT ON TABLE tenantmig.run_log IS 'runs; counts: [{relation, outcome, source, row_count, deleted_count}]; tables: per step [{relation, column, row_count, null_count, changed_columns}] as of the start; steps_done: backfill steps that are complete, in the order of execution; taken_up_at: begun, or gone on with; undo_started_at: an undo by batches has begun';
+COMMENT ON TABLE tenantmig.run_log IS 'runs; counts: [{relation, outcome, source, row_count, deleted_count}]; tables: per step [{relation, column, row_count, null_count, changed_columns}] as of the start; steps_done: backfill steps that are complete, in the order of execution; taken_up_at: begun, or gone on with; undo_started_at: an undo by batches has begun; steps: numbers of the backfill steps that it is about, NULL: all';
 COMMENT ON SEQUENCE tenantmig.run_id_seq IS 'ids of runs';
 CREATE INDEX run_log_migration_idx ON tenantmig.run_log (migration_id);
 

@@ -135,11 +135,9 @@ TEST(Spec, Steps) {
 }
 
 TEST(Spec, KindsOfLaterVersionsAreNotSupported) {
-    for (const std::string kind : {"sql", "add_column", "drop_column", "index", "rekey", "isolate"})
-        EXPECT_ERROR(parse_spec(with("/steps/1", {{kind, nlohmann::json::object()}})), "0A000",
-                     "spec: steps[1]." + kind + ": steps of kind \"" + kind + "\" are not supported",
-                     "This version of tenantmig has only steps of kind \"backfill\", \"guard\" and \"constraint\".",
-                     "a later version");
+    EXPECT_ERROR(parse_spec(with("/steps/1", {{"isolate", nlohmann::json::object()}})), "0A000",
+                 "spec: steps[1].isolate: steps of kind \"isolate\" are not supported",
+                 "This version of tenantmig does not have them yet.", "a later version");
 }
 
 TEST(Spec, UnknownKindsListTheKnownOnes) {

@@ -1,12 +1,15 @@
-#include "catalog/migration_store.hpp"
+#include "core/rekey.hpp"
+
 #include "bridge/transaction.hpp"
+#include "catalog/migration_store.hpp"
 #include "catalog/run_lock.hpp"
 #include "catalog/run_store.hpp"
 
 namespace tenantmig {
 
 namespace {
-constexpr char migration_columns[] = "SELECT id, name, owner, owner_oid, spec, identity FROM tenantmig.migration";
+constexpr char migration_columns[] = "SELECT id, name, owner, owner_oid, spec, identity, search_path, checksum "
+                                     "FROM tenantmig.migration";
 
 // After a restore into another server the stored OID is another role's, or nobody's: the name decides.
 Oid resolve_owner(Oid stored, const std::string &name) {
@@ -27,6 +30,8 @@ MigrationRecord read_migration(const Rows &rows) {
     migration.owner_oid = resolve_owner(DatumGetObjectId(rows.datum(0, 4, &null)), migration.owner);
     migration.spec = rows.text_or(0, 5);
     migration.identity = rows.text_or(0, 6);
+    migration.search_path = rows.text_or(0, 7);
+    migration.checksum = rows.text_or(0, 8);
     return migration;
 }
 
@@ -58,6 +63,19 @@ RunRecord read_run(const Rows &rows) {
 }
 
 } // namespace
+
+core::Spec migration_spec(const MigrationRecord &migration) {
+    core::Spec spec = core::parse_spec_text(migration.spec);
+    if (migration.scope.empty()) return spec;
+    std::vector<core::BackfillStep> backfills;
+    for (const core::RekeyStep &rekey : spec.rekeys)
+        for (core::BackfillStep &backfill : core::rekey_backfills(rekey))
+            if (std::find(migration.scope.begin(), migration.scope.end(), backfill.number) != migration.scope.end())
+                backfills.push_back(std::move(backfill));
+    spec = core::select_steps(std::move(spec), migration.scope);
+    std::move(backfills.begin(), backfills.end(), std::back_inserter(spec.steps));
+    return spec;
+}
 
 std::optional<MigrationRecord> find_migration(const std::string &name) {
     Rows rows = own_query(fmt::format("{} WHERE name = $1", migration_columns), {text_value(name)});
@@ -104,11 +122,14 @@ MigrationRecord insert_migration(const std::string &name, const std::string &des
     require_writable();
     Oid owner = GetUserId();
     Rows rows =
-        own_query("INSERT INTO tenantmig.migration (name, owner, owner_oid, description, version, spec, identity) "
-                  "VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7::jsonb) ON CONFLICT (name) DO NOTHING RETURNING id",
+        own_query("INSERT INTO tenantmig.migration (name, owner, owner_oid, description, version, spec, identity, "
+                  "search_path, checksum) VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7::jsonb, $8, "
+                  "encode(sha256(convert_to($6::jsonb::text, 'UTF8')), 'hex')) ON CONFLICT (name) DO NOTHING "
+                  "RETURNING id",
                   {text_value(name), text_value(role_name(owner)), Value{OIDOID, ObjectIdGetDatum(owner), false},
                    description.empty() ? null_value(TEXTOID) : text_value(description),
-                   version ? bigint_value(*version) : null_value(INT8OID), text_value(spec), text_value(identity)});
+                   version ? bigint_value(*version) : null_value(INT8OID), text_value(spec), text_value(identity),
+                   text_value(namespace_search_path)});
     if (rows.empty())
         throw Error(sqlstate::duplicate_object, fmt::format("migration {} exists already", core::excerpt(name)), {},
                     "Choose another name, or tenantmig.drop_migration(name) first.");

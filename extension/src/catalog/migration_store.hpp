@@ -1,7 +1,9 @@
 // The catalogue of migrations and runs: typed access to tenantmig.migration, run_log and batch_log.
 #pragma once
-#include "catalog/own_tables.hpp"
 #include "core/excerpt.hpp"
+#include "core/spec.hpp"
+
+#include "catalog/own_tables.hpp"
 
 namespace tenantmig {
 
@@ -12,7 +14,14 @@ struct MigrationRecord {
                                 // the role is gone
     std::string spec;           // JSON text
     std::string identity;       // JSON text, see NameBook
+    std::string search_path;    // of the session that created it
+    std::string checksum;       // SHA-256 of the spec, hex
+    std::vector<int> scope;     // numbers of the steps to look at, and nothing else; empty: all that can be looked at.
+                                // Those of a rekey's backfills (core/rekey.hpp) are meant when they are named only
 };
+
+// The spec of the migration, within its scope.
+core::Spec migration_spec(const MigrationRecord &migration);
 
 std::optional<MigrationRecord> find_migration(const std::string &name);
 MigrationRecord get_migration(const std::string &name); // 42704 with a hint if there is none

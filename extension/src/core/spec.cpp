@@ -7,7 +7,9 @@
 #include "core/spec_guard.hpp"
 #include "core/spec_monitor.hpp"
 #include "core/spec_reader.hpp"
+#include "core/spec_step.hpp"
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -63,10 +65,10 @@ std::string step_kind(const Json &value, const std::string &path) {
     const std::string here = join_path(path, kind);
     if (!is_kind(kind))
         fail(here, "unknown kind of step", describe(value), suggest("The kinds of step are ", kind, kinds));
-    if (kind != "backfill" && kind != "guard" && kind != "constraint")
+    if (kind == "isolate")
         throw Error(sqlstate::feature_not_supported,
                     "spec: " + here + ": steps of kind \"" + kind + "\" are not supported",
-                    "This version of tenantmig has only steps of kind \"backfill\", \"guard\" and \"constraint\".",
+                    "This version of tenantmig does not have them yet.",
                     "Leave the step out and do its work by hand, or use a later version.");
     return kind;
 }
@@ -78,6 +80,52 @@ void parse_tenants(const Json &value, const std::string &path, Spec &spec) {
     const Reader reader(value, path, {"table", "key"});
     spec.tenants_table = read_name(reader.require("table", example), reader.path_of("table"), 2, example);
     if (const Json *key = reader.find("key")) spec.tenants_key = read_name(*key, reader.path_of("key"), 1, example);
+}
+
+// What the steps of a kind are about, as the database has the names, and where each stands in the document.
+struct StepTargets {
+    std::map<std::string, std::vector<std::pair<std::vector<std::string>, std::string>>> of;
+    void expect_new(const std::string &kind, std::vector<std::string> target, const std::string &path,
+                    std::string_view what, const std::string &detail, const std::string &hint) {
+        auto &seen = of[kind];
+        for (const auto &[other, place] : seen)
+            if (other == target) fail(path, what, detail + place + ".", hint);
+        seen.emplace_back(std::move(target), path);
+    }
+};
+
+void parse_step(const std::string &kind, const Json &value, const std::string &path, int number, Spec &spec,
+                StepTargets &targets) {
+    const auto add = [&](StepKind step, auto &list, auto parsed) {
+        spec.order.push_back({step, number, list.size()});
+        list.push_back(std::move(parsed));
+    };
+    if (kind == "guard") {
+        ParsedGuard guard = parse_guard(value, path, number);
+        targets.expect_new(kind, guard.target, path, "the same guard twice", "It guards the same column as ",
+                           "Remove one of them.");
+        add(StepKind::guard, spec.guards, std::move(guard.step));
+    } else if (kind == "constraint") {
+        ParsedConstraint constraint = parse_constraint(value, path, number);
+        targets.expect_new(kind, constraint.target, path, "the same column twice", "Its column is also that of ",
+                           "Put all constraints of a column into one step.");
+        add(StepKind::constraint, spec.constraints, std::move(constraint.step));
+    } else if (kind == "backfill") {
+        ParsedBackfill backfill = parse_backfill(value, path, number);
+        targets.expect_new(kind, backfill.target, path, "the same column twice", "Its target is also that of ",
+                           "Put all sources of a column into one step.");
+        add(StepKind::backfill, spec.steps, std::move(backfill.step));
+    } else if (kind == "sql") {
+        add(StepKind::sql, spec.sqls, parse_sql(value, path, number));
+    } else if (kind == "add_column") {
+        add(StepKind::add_column, spec.added_columns, parse_add_column(value, path, number));
+    } else if (kind == "drop_column") {
+        add(StepKind::drop_column, spec.dropped_columns, parse_drop_column(value, path, number));
+    } else if (kind == "index") {
+        add(StepKind::index, spec.indexes, parse_index(value, path, number));
+    } else {
+        add(StepKind::rekey, spec.rekeys, parse_rekey(value, path, number));
+    }
 }
 
 // Watches the parser for what it would pass over in silence: a field that is there twice (the last would win). Also
@@ -163,43 +211,59 @@ Spec parse_spec(const Json &document) {
     expect_list(steps, "steps", max_steps, "steps", example);
     if (const Json *monitor = reader.find("monitor")) spec.monitor = parse_monitor(*monitor, "monitor");
     if (const Json *exempt = reader.find("exempt")) spec.exempt = parse_exemptions(*exempt, "exempt");
-    std::vector<std::vector<std::string>> targets, guarded, constrained;
+    StepTargets targets;
     for (std::size_t i = 0; i < steps.size(); ++i) {
         const std::string path = join_path("steps", i);
         const std::string kind = step_kind(steps[i], path);
-        if (kind == "guard") {
-            ParsedGuard guard = parse_guard(steps[i][kind], join_path(path, kind), static_cast<int>(i) + 1);
-            if (const auto same = std::find(guarded.begin(), guarded.end(), guard.target); same != guarded.end())
-                fail(guard.step.path, "the same guard twice",
-                     "It guards the same column as " +
-                         spec.guards[static_cast<std::size_t>(same - guarded.begin())].path + ".",
-                     "Remove one of them.");
-            guarded.push_back(std::move(guard.target));
-            spec.guards.push_back(std::move(guard.step));
-            continue;
-        }
-        if (kind == "constraint") {
-            ParsedConstraint constraint =
-                parse_constraint(steps[i][kind], join_path(path, kind), static_cast<int>(i) + 1);
-            if (const auto same = std::find(constrained.begin(), constrained.end(), constraint.target);
-                same != constrained.end())
-                fail(constraint.step.path, "the same column twice",
-                     "Its column is also that of " +
-                         spec.constraints[static_cast<std::size_t>(same - constrained.begin())].path + ".",
-                     "Put all constraints of a column into one step.");
-            constrained.push_back(std::move(constraint.target));
-            spec.constraints.push_back(std::move(constraint.step));
-            continue;
-        }
-        ParsedBackfill parsed = parse_backfill(steps[i][kind], join_path(path, kind), static_cast<int>(i) + 1);
-        if (const auto same = std::find(targets.begin(), targets.end(), parsed.target); same != targets.end())
-            fail(parsed.step.path, "the same column twice",
-                 "Its target is also that of " + spec.steps[static_cast<std::size_t>(same - targets.begin())].path +
-                     ".",
-                 "Put all sources of a column into one step.");
-        targets.push_back(std::move(parsed.target));
-        spec.steps.push_back(std::move(parsed.step));
+        parse_step(kind, steps[i][kind], join_path(path, kind), static_cast<int>(i) + 1, spec, targets);
     }
+    return spec;
+}
+
+std::string_view step_name(StepKind kind) {
+    switch (kind) {
+    case StepKind::sql:
+        return "sql";
+    case StepKind::add_column:
+        return "add_column";
+    case StepKind::drop_column:
+        return "drop_column";
+    case StepKind::index:
+        return "index";
+    case StepKind::rekey:
+        return "rekey";
+    case StepKind::backfill:
+        return "backfill";
+    case StepKind::guard:
+        return "guard";
+    case StepKind::constraint:
+        return "constraint";
+    }
+    return "";
+}
+
+bool is_structural(StepKind kind) {
+    return kind == StepKind::sql || kind == StepKind::add_column || kind == StepKind::drop_column ||
+           kind == StepKind::index || kind == StepKind::rekey;
+}
+
+Spec select_steps(Spec spec, const std::vector<int> &numbers) {
+    const auto wanted = [&](int number) { return std::find(numbers.begin(), numbers.end(), number) != numbers.end(); };
+    const auto select = [&](auto &list) {
+        std::erase_if(list, [&](const auto &step) { return !wanted(step.number); });
+    };
+    select(spec.steps);
+    select(spec.guards);
+    select(spec.constraints);
+    select(spec.sqls);
+    select(spec.added_columns);
+    select(spec.dropped_columns);
+    select(spec.indexes);
+    select(spec.rekeys);
+    select(spec.order);
+    std::map<StepKind, std::size_t> count;
+    for (StepRef &step : spec.order)
+        step.index = count[step.kind]++;
     return spec;
 }
 

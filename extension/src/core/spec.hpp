@@ -31,6 +31,8 @@ struct Source {
     std::string label;  // `via` as written, or the hops joined with '/': names the source in counts, log and reviews
     std::string table;  // children: the table part of via, as written (may be schema-qualified, quoted)
     std::string column; // children: the column of that table; parent and polymorphic: the column of the target
+    std::string references_table, references_column; // parent: what it leads to, as written, where no foreign key says
+                                                     // so; empty: the foreign key says it; column empty: primary key
     std::vector<std::string> hops;     // path: columns, the first of the target, each next of the table reached
     std::string type_column;           // polymorphic
     std::vector<TypeTarget> types;     // polymorphic, in document order of keys (sorted by JSON)
@@ -52,6 +54,8 @@ struct BackfillStep {
     std::string path; // steps[0].backfill
     int number = 0;   // position in the spec, from 1
     std::string table, column;
+    std::string tenants_table, tenants_key; // never in a document: of a step that tenantmig itself makes (rekey);
+                                            // empty: those of the spec
     std::optional<std::string> soft_delete;
     std::vector<Source> sources;
     Evidence evidence = Evidence::unanimous;
@@ -118,6 +122,67 @@ struct ConstraintStep {
 // no action, restrict, cascade, set null; empty for unspecified.
 std::string_view on_delete_name(OnDelete action);
 
+// Statements of the user, run as the migration's owner.
+struct SqlStep {
+    std::string path; // steps[0].sql
+    int number = 0;
+    std::string up, down;      // text of one or more statements; down empty: the step can't be taken back
+    std::string verify;        // one query; empty: none. Every row of its single boolean column must be true
+    bool transactional = true; // false: each statement on its own, at top level
+};
+
+struct AddColumnStep {
+    std::string path; // steps[0].add_column
+    int number = 0;
+    std::string table, column, type, comment; // as written
+    std::optional<std::string> default_value; // text form of a literal
+    std::string default_function;             // now, …: a function without arguments instead of a literal
+};
+
+struct DropColumnStep {
+    std::string path; // steps[0].drop_column
+    int number = 0;
+    std::string table, column;
+    std::string type; // if given, it must be that
+};
+
+struct IndexColumn {
+    std::string column; // as written
+    bool descending = false;
+    std::optional<bool> nulls_first;
+};
+
+struct IndexStep {
+    std::string path; // steps[0].index
+    int number = 0;
+    std::string table, name, method; // name empty: PostgreSQL's; method empty: btree
+    std::vector<IndexColumn> columns;
+    std::vector<std::string> include;
+    std::vector<Condition> where;
+    bool unique = false;
+};
+
+struct RekeyTable {
+    std::string path, table;
+    std::string via; // the column that holds the surrogate key; empty: named like that of the tenant root
+};
+
+struct RekeyEmbed {
+    std::string path, table, column, separator; // the id column that becomes text and begins with the tenant key
+};
+
+// Replaces the surrogate key `id` of the tenant root by its natural key.
+struct RekeyStep {
+    std::string path; // steps[0].rekey
+    int number = 0;
+    std::string root, id, key; // from: table, its surrogate key, the column that holds the natural key
+    std::string column;        // the new tenant key, on the tenant root as well (may be `key` itself there)
+    std::string format;        // a regular expression that every key must match; empty: none
+    std::vector<RekeyTable> tables;
+    std::vector<std::string> within; // columns that a key is unique in; empty: unique over the whole system
+    std::vector<RekeyEmbed> embed;
+};
+
 // Thresholds of monitoring.
 struct MonitorSettings {
     double max_rollback_increase = 0.20;    // share of transactions rolled back, above the baseline's (0.20: 20 % more)
@@ -127,9 +192,22 @@ struct MonitorSettings {
     std::int64_t stale_seconds = 26 * 3600; // without an observation
 };
 
-// A table that has no tenant key on purpose.
+// A table that has no tenant key on purpose, or a finding of lint() that is no defect.
 struct Exemption {
     std::string path, table, reason;
+    std::string finding; // its stable key; empty: the table as a whole
+};
+
+enum class StepKind { sql, add_column, drop_column, index, rekey, backfill, guard, constraint };
+std::string_view step_name(StepKind kind); // sql, add_column, …
+// Whether the step changes which objects there are: names in later steps mean what stands there when it is done.
+bool is_structural(StepKind kind);
+
+// One step of the document: its kind, and its place in the list of that kind.
+struct StepRef {
+    StepKind kind = StepKind::sql;
+    int number = 0; // from 1
+    std::size_t index = 0;
 };
 
 struct Spec {
@@ -140,14 +218,24 @@ struct Spec {
     std::vector<BackfillStep> steps;         // in document order
     std::vector<GuardStep> guards;           // likewise; their numbers and those of `steps` count the same list
     std::vector<ConstraintStep> constraints; // likewise
+    std::vector<SqlStep> sqls;
+    std::vector<AddColumnStep> added_columns;
+    std::vector<DropColumnStep> dropped_columns;
+    std::vector<IndexStep> indexes;
+    std::vector<RekeyStep> rekeys;
+    std::vector<StepRef> order; // all steps as the document has them
     MonitorSettings monitor;
     std::vector<Exemption> exempt;
 };
 
 // Parses and checks a spec as far as the document alone allows: unknown or missing fields, wrong types, wrong values,
-// over-long names, the same target column twice. A step kind of the design that this version does not have yet is
-// 0A000. All other errors: TM001, message `spec: PATH: what is wrong`, DETAIL what was found, HINT what was expected.
+// over-long names, the same target column twice. The step kind of the design that this version does not have yet
+// (isolate) is 0A000. All other errors: TM001, message `spec: PATH: what is wrong`, DETAIL what was found, HINT what
+// was expected.
 Spec parse_spec(const nlohmann::json &document);
+
+// Only the steps with these numbers; `order` too.
+Spec select_steps(Spec spec, const std::vector<int> &numbers);
 
 // Checks text that must be JSON first (TM001 with line and column of the error).
 Spec parse_spec_text(std::string_view json);

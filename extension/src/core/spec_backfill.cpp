@@ -52,32 +52,6 @@ Condition parse_condition(const Json &value, const std::string &column, std::str
     return condition;
 }
 
-std::vector<Condition> parse_where(const Json *where, const std::string &path, Fingerprint *fingerprint = nullptr) {
-    std::vector<Condition> conditions;
-    if (!where) return conditions;
-    if (!where->is_object())
-        fail_at(path, "expected an object of columns and values", *where,
-                "Conditions are structured, not SQL: write for example where: {status: [a, b], deleted_at: null}.");
-    if (where->size() > max_conditions)
-        fail_at(path, "more than " + std::to_string(max_conditions) + " columns", *where, "Ask for fewer columns.");
-    std::vector<std::string> columns;
-    for (const auto &item : where->items()) {
-        std::string here = join_path(path, item.key());
-        std::vector<std::string> resolved;
-        const std::string column = read_name(Json(item.key()), here, 1, "where: {status: active}", &resolved);
-        if (std::find(columns.begin(), columns.end(), resolved.front()) != columns.end())
-            fail(here, "the column is there twice", "Capitals do not count in a name without double quotes.",
-                 "Put all values of a column into one list.");
-        columns.push_back(resolved.front());
-        conditions.push_back(parse_condition(item.value(), column, std::move(here)));
-        if (!fingerprint) continue;
-        std::vector<std::string> values = conditions.back().values;
-        std::sort(values.begin(), values.end());
-        fingerprint->push_back(packed(packed(conditions.back().or_null ? "where or null" : "where", resolved), values));
-    }
-    return conditions;
-}
-
 void parse_types(const Json &types, const std::string &path, ParsedSource &parsed) {
     constexpr std::string_view example = "types: {Invoice: invoices, Order: orders}";
     if (!types.is_object() || types.empty())
@@ -146,7 +120,7 @@ void parse_hops(const Json &hops, const Reader &reader, ParsedSource &parsed) {
 ParsedSource parse_source(const Json &value, std::string path) {
     if (value.is_string())
         fail_at(path, "expected an object", value, "Write {via: " + value.get<std::string>().substr(0, 64) + "}.");
-    const Reader reader(value, path, {"via", "path", "type_column", "types", "tenant", "where"});
+    const Reader reader(value, path, {"via", "path", "type_column", "types", "references", "tenant", "where"});
     const Json *via = reader.find("via");
     const Json *hops = reader.find("path");
     if (!via == !hops)
@@ -158,6 +132,16 @@ ParsedSource parse_source(const Json &value, std::string path) {
         parse_via(*via, reader, parsed);
     else
         parse_hops(*hops, reader, parsed);
+    if (const Json *references = reader.find("references")) {
+        const std::string here = reader.path_of("references");
+        if (parsed.source.kind != SourceKind::parent || !via)
+            fail_at(here, "goes with a column of the step's own table only", *references,
+                    "Write for example {via: branch_id, references: branches.id}.");
+        read_table_column(*references, here, "references: branches.id", parsed.source.references_table,
+                          parsed.source.references_column);
+        parsed.fingerprint.push_back(
+            packed("references", {parsed.source.references_table, parsed.source.references_column}));
+    }
     if (const Json *tenant = reader.find("tenant")) {
         std::vector<std::string> resolved;
         parsed.source.tenant = read_name(*tenant, reader.path_of("tenant"), 1, "tenant: company_id", &resolved);
@@ -222,6 +206,32 @@ void parse_preflight(const Json &value, std::string path, PreflightLimits &limit
 }
 
 } // namespace
+
+std::vector<Condition> parse_where(const Json *where, const std::string &path, std::vector<std::string> *fingerprint) {
+    std::vector<Condition> conditions;
+    if (!where) return conditions;
+    if (!where->is_object())
+        fail_at(path, "expected an object of columns and values", *where,
+                "Conditions are structured, not SQL: write for example where: {status: [a, b], deleted_at: null}.");
+    if (where->size() > max_conditions)
+        fail_at(path, "more than " + std::to_string(max_conditions) + " columns", *where, "Ask for fewer columns.");
+    std::vector<std::string> columns;
+    for (const auto &item : where->items()) {
+        std::string here = join_path(path, item.key());
+        std::vector<std::string> resolved;
+        const std::string column = read_name(Json(item.key()), here, 1, "where: {status: active}", &resolved);
+        if (std::find(columns.begin(), columns.end(), resolved.front()) != columns.end())
+            fail(here, "the column is there twice", "Capitals do not count in a name without double quotes.",
+                 "Put all values of a column into one list.");
+        columns.push_back(resolved.front());
+        conditions.push_back(parse_condition(item.value(), column, std::move(here)));
+        if (!fingerprint) continue;
+        std::vector<std::string> values = conditions.back().values;
+        std::sort(values.begin(), values.end());
+        fingerprint->push_back(packed(packed(conditions.back().or_null ? "where or null" : "where", resolved), values));
+    }
+    return conditions;
+}
 
 ParsedBackfill parse_backfill(const Json &value, std::string path, int number) {
     const Reader reader(

@@ -89,33 +89,12 @@ GateCriteria parse_gate(const Json &value, const std::string &path) {
     return gate;
 }
 
-bool read_flag(const Json &value, const std::string &path, std::string_view example) {
-    if (!value.is_boolean())
-        fail_at(path, "expected true or false", value, "Write for example " + std::string(example) + ".");
-    return value.get<bool>();
-}
-
 OnDelete parse_on_delete(const Json &value, const std::string &path) {
     const std::string_view word = read_word(value, path, {"restrict", "no action", "cascade", "set null"});
     return word == "restrict"    ? OnDelete::restricted
            : word == "no action" ? OnDelete::no_action
            : word == "cascade"   ? OnDelete::cascade
                                  : OnDelete::set_null;
-}
-
-// table.column or schema.table.column; a name alone is the table.
-void parse_references(const Json &value, const std::string &path, ConstraintStep &step) {
-    constexpr std::string_view example = "references: companies.id";
-    std::vector<std::string> parts;
-    (void)read_name(value, path, 3, example, &parts);
-    const std::string written(trimmed(value.get<std::string>()));
-    if (parts.size() == 1) {
-        step.references_table = written;
-        return;
-    }
-    const std::size_t dot = last_separator(written);
-    step.references_table = written.substr(0, dot);
-    step.references_column = written.substr(dot + 1);
 }
 
 void expect_something(const ConstraintStep &step, const Json &value) {
@@ -186,7 +165,8 @@ ParsedConstraint parse_constraint(const Json &value, std::string path, int numbe
                     "Leave it out, or write not_null: live.");
     }
     if (const Json *references = reader.find("references"))
-        parse_references(*references, reader.path_of("references"), step);
+        read_table_column(*references, reader.path_of("references"), "references: companies.id", step.references_table,
+                          step.references_column);
     if (const Json *action = reader.find("on_delete"))
         step.on_delete = parse_on_delete(*action, reader.path_of("on_delete"));
     if (const Json *unique = reader.find("unique")) {

@@ -44,11 +44,19 @@ std::vector<Exemption> parse_exemptions(const Json &value, const std::string &pa
     std::vector<std::vector<std::string>> names;
     for (std::size_t i = 0; i < value.size(); ++i) {
         const std::string here = join_path(path, i);
-        const Reader reader(value[i], here, {"table", "reason"});
+        const Reader reader(value[i], here, {"table", "finding", "reason"});
         std::vector<std::string> parts;
         Exemption exemption;
         exemption.path = here;
-        exemption.table = read_name(reader.require("table", example), reader.path_of("table"), 2, example, &parts);
+        if (const Json *finding = reader.find("finding")) {
+            exemption.finding = read_string(*finding, reader.path_of("finding"), "finding: fk_index:public.orders");
+            if (trimmed(exemption.finding).empty() || reader.has("table"))
+                fail_at(here, "expected a table, or the key of a finding", value[i],
+                        "SELECT key FROM tenantmig.lint(tenant_root) lists the keys.");
+            parts = {"finding", exemption.finding};
+        } else {
+            exemption.table = read_name(reader.require("table", example), reader.path_of("table"), 2, example, &parts);
+        }
         exemption.reason = read_string(reader.require("reason", example), reader.path_of("reason"), example);
         if (trimmed(exemption.reason).empty())
             fail(reader.path_of("reason"), "the reason is empty", "An exemption without a reason is never removed.",

@@ -214,4 +214,24 @@ std::string read_scalar(const Json &value, const std::string &path, bool fractio
             value, "Write for example " + std::string(example) + ".");
 }
 
+bool read_flag(const Json &value, const std::string &path, std::string_view example) {
+    if (!value.is_boolean())
+        fail_at(path, "expected true or false", value, "Write for example " + std::string(example) + ".");
+    return value.get<bool>();
+}
+
+void read_table_column(const Json &value, const std::string &path, std::string_view example, std::string &table,
+                       std::string &column) {
+    std::vector<std::string> parts;
+    (void)read_name(value, path, 3, example, &parts);
+    const std::string written(trimmed(value.get_ref<const std::string &>()));
+    if (parts.size() == 1) {
+        table = written;
+        return;
+    }
+    const std::size_t dot = last_separator(written);
+    table = trimmed(std::string_view(written).substr(0, dot));
+    column = trimmed(std::string_view(written).substr(dot + 1));
+}
+
 } // namespace tenantmig::core

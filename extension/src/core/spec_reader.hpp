@@ -56,6 +56,12 @@ std::int64_t read_integer(const Json &value, const std::string &path, std::int64
 double read_share(const Json &value, const std::string &path);
 std::string_view read_word(const Json &value, const std::string &path, const Words &words); // one of `words`
 
+bool read_flag(const Json &value, const std::string &path, std::string_view example); // true or false
+
+// table.column or schema.table.column; a name alone is the table.
+void read_table_column(const Json &value, const std::string &path, std::string_view example, std::string &table,
+                       std::string &column);
+
 // A list of 1 to `most` elements of anything.
 void expect_list(const Json &value, const std::string &path, std::size_t most, std::string_view of,
                  std::string_view example);

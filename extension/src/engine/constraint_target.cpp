@@ -312,7 +312,7 @@ std::vector<ConstraintTarget> resolve_constraints(const core::Spec &spec, NameBo
 std::vector<ConstraintTarget> resolve_constraints(const MigrationRecord &migration) {
     require_owner(migration);
     NameBook names(migration.identity);
-    std::vector<ConstraintTarget> targets = resolve_constraints(core::parse_spec_text(migration.spec), names);
+    std::vector<ConstraintTarget> targets = resolve_constraints(migration_spec(migration), names);
     if (names.replaced())
         for (const ConstraintTarget &target : targets) {
             require_rights_of_creator(migration, target.table);

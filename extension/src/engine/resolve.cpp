@@ -435,7 +435,7 @@ ResolvedMigration resolve_spec(const core::Spec &spec, NameBook &&names) {
 
 ResolvedMigration resolve_migration(const MigrationRecord &migration) {
     require_owner(migration);
-    ResolvedMigration resolved = resolve_spec(core::parse_spec_text(migration.spec), NameBook(migration.identity));
+    ResolvedMigration resolved = resolve_spec(migration_spec(migration), NameBook(migration.identity));
     if (!resolved.replaced) return resolved;
     for (const ResolvedStep &step : resolved.steps) {
         for (const Table *table : {&step.target.table, &step.target.root})

@@ -91,7 +91,7 @@ void require_rights_of_creator(const MigrationRecord &migration, const Table &ta
 }
 
 StepTarget locate_target(const MigrationRecord &migration, std::int32_t number) {
-    core::Spec spec = core::parse_spec_text(migration.spec);
+    core::Spec spec = migration_spec(migration);
     NameBook names(migration.identity);
     StepTarget target = resolve_target(spec, find_step(spec, number), names);
     if (names.replaced())

@@ -77,7 +77,7 @@ public:
 
     std::vector<Loosening> of(const MigrationRecord &migration) {
         found_.clear();
-        const core::Spec spec = core::parse_spec_text(migration.spec);
+        const core::Spec spec = migration_spec(migration);
         for (const Piece &piece : find_pieces(migration, spec, known_tables(migration)))
             for (const AlterAction &action : actions_)
                 if (OidIsValid(piece.table)) look_at_piece(migration, piece, action);

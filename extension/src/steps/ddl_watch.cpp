@@ -71,7 +71,7 @@ const KnownTable *find_table(const std::vector<KnownTable> &tables, const std::s
 
 std::vector<CatalogueDrift> catalogue_drift(const MigrationRecord &migration) {
     std::vector<CatalogueDrift> drift;
-    const core::Spec spec = core::parse_spec_text(migration.spec);
+    const core::Spec spec = migration_spec(migration);
     const std::vector<KnownTable> tables = known_tables(migration);
     check_constraints(migration, spec, tables, drift);
     check_guards(migration, drift);
@@ -81,7 +81,7 @@ std::vector<CatalogueDrift> catalogue_drift(const MigrationRecord &migration) {
 
 namespace {
 void take_fingerprint(const MigrationRecord &migration, bool anew) {
-    const core::Spec spec = core::parse_spec_text(migration.spec);
+    const core::Spec spec = migration_spec(migration);
     const Place place = place_of(spec, known_tables(migration));
     own_query(fmt::format("INSERT INTO tenantmig.catalogue_fingerprint (migration_id, taken_at, taken_by, schemas, "
                           "tables) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (migration_id) DO {}",

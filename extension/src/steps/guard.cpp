@@ -144,7 +144,7 @@ void check_guard(const ResolvedMigration &migration, const GuardTarget &target) 
 // 42704 if the migration has no guard step, or not this one.
 std::vector<core::GuardStep> chosen_steps(const MigrationRecord &migration, std::optional<std::int32_t> step) {
     std::vector<core::GuardStep> chosen;
-    for (const core::GuardStep &guard : core::parse_spec_text(migration.spec).guards)
+    for (const core::GuardStep &guard : migration_spec(migration).guards)
         if (!step || guard.number == *step) chosen.push_back(guard);
     if (!chosen.empty()) return chosen;
     const std::string name = core::excerpt(migration.name);
@@ -502,7 +502,7 @@ GuardOutcome detach_guard_alone(std::int64_t guard) {
 
 void attach_capture_guards(const MigrationRecord &migration) {
     std::vector<core::GuardStep> filling;
-    for (const core::GuardStep &guard : core::parse_spec_text(migration.spec).guards)
+    for (const core::GuardStep &guard : migration_spec(migration).guards)
         if (guard.kind == core::GuardKind::tenant_key && guard.mode == core::GuardMode::fill) filling.push_back(guard);
     if (!filling.empty()) (void)attach_steps(migration, filling);
 }

@@ -38,7 +38,7 @@ public:
         observation_.at = our_time();
         observation_.deep = deep;
         name_ = core::sql_literal(record.name);
-        guarded_ = !core::parse_spec_text(record.spec).guards.empty();
+        guarded_ = !migration_spec(record).guards.empty();
         if (auto last = last_observation(record.id, observation_.at)) {
             previous_health_ = last->health;
             previous_ = json_object(last->samples);
@@ -56,7 +56,7 @@ public:
         facts();
         catalogue();
         drift();
-        core::Spec spec = core::parse_spec_text(record_.spec);
+        core::Spec spec = migration_spec(record_);
         compare_with_baseline(record_, spec.monitor, samples_, reference_, undo_, checks_, reasons_);
         store(GetCurrentTimestamp() - begin);
         return std::move(checks_);

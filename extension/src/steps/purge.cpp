@@ -279,7 +279,7 @@ private:
     }
 
     void observations(const MigrationRecord &migration) {
-        const core::Spec spec = core::parse_spec_text(migration.spec);
+        const core::Spec spec = migration_spec(migration);
         std::int64_t soak = 7 * 86400;
         for (const core::ConstraintStep &step : spec.constraints)
             soak = std::max(soak, step.gate.soak_seconds.value_or(0));
@@ -318,7 +318,7 @@ private:
                                   "max(r.started_at) FROM tenantmig.run_log r WHERE r.migration_id = $3 AND r.state = "
                                   "'completed'), '-infinity') "
                                   "THEN 2 ELSE 0 END AS kept FROM tenantmig.drift_log d WHERE d.migration = $1";
-        const core::Spec spec = core::parse_spec_text(migration.spec);
+        const core::Spec spec = migration_spec(migration);
         const bool enforced =
             !own_query("SELECT FROM tenantmig.enforcement WHERE migration_id = $1 AND state = 'enforced' LIMIT 1",
                        {bigint_value(migration.id)})
