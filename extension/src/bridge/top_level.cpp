@@ -6,16 +6,22 @@ extern "C" {
 
 namespace tenantmig {
 
-void run_at_top_level(const std::string &statement) {
+void run_at_top_level(const std::string &statement, Oid role) {
+    Oid saved_user;
+    int saved_context;
+    GetUserIdAndSecContext(&saved_user, &saved_context);
     const char *text = statement.c_str();
     MemoryContext home = CurrentMemoryContext;
     MemoryContext memory =
         pg_call([] { return AllocSetContextCreate(TopMemoryContext, "tenantmig statement", ALLOCSET_DEFAULT_SIZES); });
     try {
-        pg_call([text, memory] {
+        pg_call([text, memory, role, saved_context] {
             debug_query_string = text;
             SetCurrentStatementStartTimestamp();
             StartTransactionCommand();
+            // stays across the transactions of the statement: those leave it as they find it
+            SetUserIdAndSecContext(role, saved_context | SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE |
+                                             SECURITY_NOFORCE_RLS);
             MemoryContextSwitchTo(memory); // the portal outlives the transactions within the statement
             List *parsed = pg_parse_query(text);
             RawStmt *raw = linitial_node(RawStmt, parsed);
@@ -33,6 +39,7 @@ void run_at_top_level(const std::string &statement) {
             CommitTransactionCommand();
             debug_query_string = nullptr;
         });
+        SetUserIdAndSecContext(saved_user, saved_context);
     } catch (...) {
         std::exception_ptr error = std::current_exception();
         MemoryContextSwitchTo(home);
@@ -40,6 +47,7 @@ void run_at_top_level(const std::string &statement) {
             debug_query_string = nullptr;
             AbortCurrentTransaction();
         });
+        SetUserIdAndSecContext(saved_user, saved_context);
         MemoryContextSwitchTo(home);
         std::rethrow_exception(error);
     }

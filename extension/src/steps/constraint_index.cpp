@@ -1,201 +1,149 @@
-// The session that enforces registers the worker, waits for it without a snapshot or transaction of its own (the worker
-// would wait for us), and ends it if it is cancelled itself. They talk through a segment of shared memory: the
-// statement one way, the error the other way, each written once, before the other side looks.
+#include "core/excerpt.hpp"
 
-#include "steps/constraint_index.hpp"
 #include "bridge/fault.hpp"
 #include "bridge/results.hpp"
-#include "bridge/top_level.hpp"
-#include "engine/run_shared.hpp"
+#include "steps/constraint_index.hpp"
+#include "steps/top_level_worker.hpp"
 
 namespace tenantmig {
 
 namespace {
 constexpr int attempts = 3;
-constexpr std::size_t text_size = 8192;
+constexpr std::int64_t first_progress = 2 * 1000 * 1000, later_progress = 10 * 1000 * 1000; // microseconds
 
-struct IndexJob {
-    Oid role;
-    char statement[text_size]; // written by the session before the worker exists
-    bool done;                 // all below: written by the worker, read after its end
-    char state[6], message[text_size], detail[text_size], hint[text_size];
+bool worth_another(const WorkerFailure &failure) {
+    return failure.state == sqlstate::lock_not_available || failure.state == "40P01";
+}
+
+// Says how far the worker's build is, by pg_stat_progress_create_index.
+class BuildProgress {
+public:
+    BuildProgress(const Table &table, const std::string &name, ConstraintChanger &changer)
+        : label_(fmt::format("index {} on {}", quoted(name), table.label())), changer_(changer),
+          next_(GetCurrentTimestamp() + first_progress) {}
+
+    void tell(int process) {
+        if (GetCurrentTimestamp() < next_) return;
+        next_ = GetCurrentTimestamp() + later_progress;
+        changer_.note(false, [&] {
+            Rows rows = own_query("SELECT phase, CASE WHEN blocks_total > 0 THEN 100 * blocks_done / blocks_total END, "
+                                  "CASE WHEN tuples_total > 0 THEN 100 * tuples_done / tuples_total END, lockers_total "
+                                  "- lockers_done FROM pg_stat_progress_create_index WHERE pid = $1",
+                                  {int_value(process)});
+            if (rows.empty()) return;
+            std::string text = fmt::format("{}: {}", label_, rows.text_or(0, 1));
+            if (auto share = rows.text(0, 2)) text += fmt::format(", {} % of the blocks", *share);
+            if (auto share = rows.text(0, 3)) text += fmt::format(", {} % of the rows", *share);
+            if (rows.bigint(0, 4) > 0) text += fmt::format(", waiting for {} transactions", rows.bigint(0, 4));
+            notice(text);
+        });
+    }
+
+private:
+    std::string label_;
+    ConstraintChanger &changer_;
+    TimestampTz next_;
 };
 
-void copy(char *to, std::string_view text) {
-    const std::size_t size = std::min(text.size(), text_size - 1);
-    memcpy(to, text.data(), size);
-    to[size] = 0;
-}
-
-BackgroundWorkerHandle *register_builder(dsm_handle segment) {
-    const Oid session_user = GetSessionUserId();
-    return pg_call([segment, session_user] {
-        BackgroundWorker worker = {};
-        strlcpy(worker.bgw_name, "tenantmig index build", BGW_MAXLEN);
-        strlcpy(worker.bgw_type, "tenantmig index build", BGW_MAXLEN);
-        worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-        worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-        worker.bgw_restart_time = BGW_NEVER_RESTART;
-        strlcpy(worker.bgw_library_name, "tenantmig", BGW_MAXLEN);
-        strlcpy(worker.bgw_function_name, "tenantmig_index_main", BGW_MAXLEN);
-        worker.bgw_main_arg = UInt32GetDatum(segment);
-        worker.bgw_notify_pid = MyProcPid;
-        memcpy(worker.bgw_extra, &MyDatabaseId, sizeof MyDatabaseId);
-        memcpy(worker.bgw_extra + sizeof MyDatabaseId, &session_user, sizeof session_user);
-        MemoryContext previous = MemoryContextSwitchTo(TopMemoryContext);
-        BackgroundWorkerHandle *handle = nullptr;
-        const bool registered = RegisterDynamicBackgroundWorker(&worker, &handle);
-        MemoryContextSwitchTo(previous);
-        return registered ? handle : nullptr;
+void drop_leftover(const Table &table, const std::string &name, ConstraintChanger &changer) {
+    NamedIndex found;
+    changer.note(false, [&] { found = find_named_index(table, name); });
+    if (!found.here || found.valid) return;
+    (void)changer.strong(table, {{table.oid}}, [&] {
+        change_as_owner(table, fmt::format("DROP INDEX IF EXISTS {}", qualified(table.schema, name)));
     });
-}
-
-void end_worker(int, Datum handle) {
-    TerminateBackgroundWorker(reinterpret_cast<BackgroundWorkerHandle *>(DatumGetPointer(handle)));
-}
-
-bool ended(BackgroundWorkerHandle *handle) {
-    return pg_call([handle] {
-        pid_t pid;
-        const BgwHandleStatus status = GetBackgroundWorkerPid(handle, &pid);
-        return status == BGWH_STOPPED || status == BGWH_POSTMASTER_DIED;
-    });
-}
-
-void rest() {
-    pg_call([] {
-        (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 200, PG_WAIT_EXTENSION);
-        ResetLatch(MyLatch);
-        CHECK_FOR_INTERRUPTS();
-    });
-}
-
-// However this session ends, the worker ends with it: nobody would look after what it builds.
-void wait_for(BackgroundWorkerHandle *handle) {
-    const Datum argument = PointerGetDatum(handle);
-    pg_call([argument] { before_shmem_exit(end_worker, argument); });
-    std::exception_ptr failure;
-    try {
-        while (!ended(handle)) {
-            rest();
-            TENANTMIG_FAULT("enforce_index_waiting");
-        }
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    if (failure) {
-        pg_call([handle] {
-            TerminateBackgroundWorker(handle);
-            HOLD_INTERRUPTS();
-            (void)WaitForBackgroundWorkerShutdown(handle);
-            RESUME_INTERRUPTS();
-        });
-    }
-    pg_call([argument] { cancel_before_shmem_exit(end_worker, argument); });
-    pfree(handle);
-    if (failure) std::rethrow_exception(failure);
-}
-
-// Connects as the session's user, then takes the role of the table's owner.
-void build(IndexJob *job) {
-    auto transactions = worker_transactions();
-    transactions->run(false, [job] {
-        const std::string name = role_name(job->role);
-        const bool other = GetSessionUserId() != job->role;
-        pg_call([text = name.c_str(), other] {
-            auto set = [](const char *setting, const char *value) {
-                (void)set_config_option(setting, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
-            };
-            if (other) set("role", text);
-            set("search_path", "pg_catalog, pg_temp");
-            set("lock_timeout", "60s");
-            set("statement_timeout", "0");
-            set("idle_in_transaction_session_timeout", "0");
-        });
-    });
-    TENANTMIG_FAULT("enforce_index_building");
-    run_at_top_level(job->statement);
 }
 } // namespace
+
+NamedIndex find_named_index(const Table &table, const std::string &name) {
+    Rows rows = own_query(
+        "SELECT c.oid::bigint, pg_describe_object('pg_class'::regclass, c.oid, 0) || CASE WHEN i.indrelid IS NULL THEN "
+        "'' ELSE format(' on %s', i.indrelid::regclass) END, coalesce(i.indrelid = $2, false), coalesce(i.indisvalid "
+        "AND "
+        "i.indisready AND i.indislive, false), EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND "
+        "k.contype IN ('p', 'u', 'x')), coalesce(pg_get_indexdef(i.indexrelid), '') FROM pg_class c JOIN pg_namespace "
+        "n "
+        "ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid WHERE n.nspname = $1 AND c.relname = "
+        "$3",
+        {text_value(table.schema), Value{OIDOID, ObjectIdGetDatum(table.oid), false}, text_value(name)});
+    if (rows.empty()) return {};
+    return {static_cast<Oid>(rows.bigint(0, 1)),
+            rows.text_or(0, 2),
+            rows.boolean(0, 3),
+            rows.boolean(0, 4),
+            rows.boolean(0, 5),
+            rows.text_or(0, 6)};
+}
 
 void build_index(const Table &table, const std::string &name, const std::vector<std::string> &columns,
                  ConstraintChanger &changer) {
     std::string list;
     for (const std::string &column : columns)
         list += (list.empty() ? "" : ", ") + quoted(column);
-    const std::string statement =
-        fmt::format("CREATE UNIQUE INDEX CONCURRENTLY {} ON {} ({})", quoted(name), table.sql(), list);
     const std::string drop = fmt::format("DROP INDEX IF EXISTS {}", qualified(table.schema, name));
-    if (statement.size() >= text_size)
-        throw Error(sqlstate::limit_exceeded, fmt::format("the index on {} names too many columns", table.label()),
-                    fmt::format("The statement has {} bytes.", statement.size()), "Use fewer columns.");
+    WorkerStatement work;
+    work.role = table.owner;
+    work.statement = fmt::format("CREATE UNIQUE INDEX CONCURRENTLY {} ON {} ({})", quoted(name), table.sql(), list);
     for (int attempt = 1;; attempt++) {
-        Segment segment = Segment::create(sizeof(IndexJob));
-        auto *job = new (segment.address()) IndexJob{};
-        job->role = table.owner;
-        copy(job->statement, statement);
-        BackgroundWorkerHandle *handle = register_builder(segment.handle());
-        if (!handle)
-            throw Error(sqlstate::limit_exceeded, "no background worker slot is free",
-                        fmt::format("An index is built concurrently by a worker; max_worker_processes is {}.",
-                                    max_worker_processes),
-                        "Wait until others have ended, or raise max_worker_processes.");
-        wait_for(handle);
-        if (job->done) return;
-        const std::string state = job->state, message = job->message, detail = job->detail;
-        if (state == "23505")
-            throw Error(sqlstate::constraint_violated, fmt::format("rows of {} are not unique", table.label()), detail,
-                        "Correct them: the gate's check duplicates tells how many there are.");
-        const bool again = state == sqlstate::lock_not_available || state == "40P01";
-        if (!again || attempt == attempts) {
-            static std::set<std::string> states; // an Error holds its SQLSTATE by address
-            throw Error(state.empty() ? sqlstate::prerequisite_state : states.insert(state).first->c_str(),
-                        state.empty() ? fmt::format("the index on {} was not built", table.label()) : message, detail,
-                        state.empty() ? "Its worker was ended; the server's log tells why. Call this again."
-                                      : std::string(job->hint));
-        }
+        const auto failure = run_in_worker(work);
+        if (!failure) return;
+        if (failure->state == "23505")
+            throw Error(sqlstate::constraint_violated, fmt::format("rows of {} are not unique", table.label()),
+                        failure->detail, "Correct them: the gate's check duplicates tells how many there are.");
+        if (!worth_another(*failure) || attempt == attempts)
+            raise_failure(*failure, fmt::format("the index on {} was not built", table.label()));
         notice(fmt::format("the index on {} could not be built, attempt {} of {}: {}", table.label(), attempt, attempts,
-                           message));
+                           failure->message));
         (void)changer.strong(table, {{table.oid}}, [&] { change_as_owner(table, drop); });
     }
 }
 
-} // namespace tenantmig
-
-extern "C" {
-PGDLLEXPORT void tenantmig_index_main(Datum argument);
-}
-
-void tenantmig_index_main(Datum argument) {
-    using namespace tenantmig;
-    Oid database, user;
-    memcpy(&database, MyBgworkerEntry->bgw_extra, sizeof database);
-    memcpy(&user, MyBgworkerEntry->bgw_extra + sizeof database, sizeof user);
-    pqsignal(SIGTERM, die);
-    pqsignal(SIGHUP, SignalHandlerForConfigReload);
-    BackgroundWorkerUnblockSignals();
-    BackgroundWorkerInitializeConnectionByOid(database, user, 0);
-    MemoryContextSwitchTo(AllocSetContextCreate(TopMemoryContext, "tenantmig process", ALLOCSET_DEFAULT_SIZES));
-    dsm_segment *segment = dsm_attach(DatumGetUInt32(argument));
-    if (!segment) return; // whoever wanted us has gone
-    dsm_pin_mapping(segment);
-    auto *job = static_cast<IndexJob *>(dsm_segment_address(segment));
-    pgstat_report_activity(STATE_RUNNING, job->statement);
-    try {
-        build(job);
-        job->done = true;
-    } catch (const PgError &error) {
-        const ErrorData *data = error.data();
-        auto given = [](const char *words) { return std::string_view(words ? words : ""); };
-        strlcpy(job->state, unpack_sql_state(data->sqlerrcode), sizeof job->state);
-        copy(job->message, given(data->message));
-        copy(job->detail, given(data->detail));
-        copy(job->hint, given(data->hint));
-    } catch (const Error &error) {
-        strlcpy(job->state, error.state(), sizeof job->state);
-        copy(job->message, error.message());
-        copy(job->detail, error.detail());
-        copy(job->hint, error.hint());
-    } catch (...) { // an empty state says that it was not built
+bool ensure_index(const Table &table, const IndexBuild &build, ConstraintChanger &changer) {
+    NamedIndex found;
+    changer.note(false, [&] { found = find_named_index(table, build.name); });
+    if (found.here && found.valid) return false;
+    if (OidIsValid(found.oid) && !found.here)
+        throw Error(sqlstate::duplicate_table, fmt::format("the name of index {} is taken", quoted(build.name)),
+                    fmt::format("There is {}.", found.what), "Rename or drop that, or give the index another name.");
+    if (found.here) drop_leftover(table, build.name, changer);
+    WorkerStatement work;
+    work.role = table.owner;
+    work.statement = build.statement;
+    work.tablespace = build.tablespace;
+    BuildProgress progress(table, build.name, changer);
+    for (int attempt = 1;; attempt++) {
+        TENANTMIG_FAULT("index_building");
+        const auto failure = run_in_worker(work, [&](int process) { progress.tell(process); });
+        TENANTMIG_FAULT("index_built");
+        if (!failure) return true;
+        drop_leftover(table, build.name, changer);
+        if (failure->state == "23505")
+            throw Error(sqlstate::precheck_failed,
+                        fmt::format("index {} on {}: rows are not unique", quoted(build.name), table.label()),
+                        failure->detail, "Correct these rows, and call this again.");
+        if (!worth_another(*failure) || attempt == attempts)
+            raise_failure(*failure, fmt::format("index {} on {} was not built", quoted(build.name), table.label()));
+        notice(fmt::format("index {} on {} could not be built, attempt {} of {}: {}", quoted(build.name), table.label(),
+                           attempt, attempts, failure->message));
     }
 }
+
+bool drop_index_concurrently(const Table &table, const std::string &name, ConstraintChanger &changer) {
+    WorkerStatement work;
+    work.role = table.owner;
+    work.application = "tenantmig index drop";
+    work.statement = fmt::format("DROP INDEX CONCURRENTLY {}", qualified(table.schema, name));
+    for (int attempt = 1;; attempt++) {
+        NamedIndex found;
+        changer.note(false, [&] { found = find_named_index(table, name); });
+        if (!found.here) return attempt > 1;
+        const auto failure = run_in_worker(work);
+        if (!failure) return true;
+        if (!worth_another(*failure) || attempt == attempts)
+            raise_failure(*failure, fmt::format("index {} on {} was not dropped", quoted(name), table.label()));
+        notice(fmt::format("index {} on {} could not be dropped, attempt {} of {}: {}", quoted(name), table.label(),
+                           attempt, attempts, failure->message));
+    }
+}
+
+} // namespace tenantmig
