@@ -44,6 +44,8 @@ public:
     virtual std::vector<PlanRow> plan(const MigrationRecord &migration) = 0;
     // Whether it is in force: from what stands in the catalogue where that can be told, else from `state`.
     virtual bool applied(const MigrationRecord &migration, const StepState &state) = 0;
+    // Before down changes anything in its range: refuses what can't be taken back (TM020). Reads only.
+    virtual void check_down(const MigrationRecord & /*migration*/, const StepState & /*state*/) {}
     // False: nothing was to be done. No transaction is open when these are called, or when they return.
     virtual bool up(StepContext &context) = 0;
     virtual bool down(StepContext &context) = 0;

@@ -1,0 +1,338 @@
+// The walk of CALL up and CALL down. Every attempt at a step is put down before it begins and after it has ended, each
+// in a transaction of its own: whatever ends the session in between, the views tell where it was, and the next walk
+// goes on there.
+#include "core/excerpt.hpp"
+#include "core/undo_text.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "bridge/fault.hpp"
+#include "bridge/results.hpp"
+#include "bridge/sql_script.hpp"
+#include "catalog/events.hpp"
+#include "steps/enforce.hpp"
+#include "steps/migrate.hpp"
+#include "steps/online.hpp"
+#include "steps/step.hpp"
+
+namespace tenantmig {
+
+namespace {
+constexpr std::int64_t worth_telling = USECS_PER_SEC; // how long a step takes, in its notice
+
+struct Item {
+    core::StepRef ref;
+    std::unique_ptr<Step> step;
+    StepState state;
+    bool applied = false;
+    bool half_way() const { return state.state == "applying" || state.state == "reverting"; }
+};
+
+std::string label(const core::StepRef &ref) {
+    return fmt::format("step {} ({})", ref.number, core::step_name(ref.kind));
+}
+
+// What a step is about, as the spec writes it.
+std::string subject(const core::Spec &spec, const core::StepRef &ref) {
+    auto column = [](const auto &step) { return fmt::format(" {}.{}", step.table, step.column); };
+    switch (ref.kind) {
+    case core::StepKind::sql:
+        return "";
+    case core::StepKind::add_column:
+        return column(spec.added_columns[ref.index]);
+    case core::StepKind::drop_column:
+        return column(spec.dropped_columns[ref.index]);
+    case core::StepKind::index:
+        return fmt::format(" {} {}", spec.indexes[ref.index].table, spec.indexes[ref.index].name);
+    case core::StepKind::rekey:
+        return fmt::format(" {}.{} -> {}", spec.rekeys[ref.index].root, spec.rekeys[ref.index].id,
+                           spec.rekeys[ref.index].column);
+    case core::StepKind::backfill:
+        return column(spec.steps[ref.index]);
+    case core::StepKind::guard:
+        return column(spec.guards[ref.index]);
+    case core::StepKind::constraint:
+        return column(spec.constraints[ref.index]);
+    }
+    return "";
+}
+
+// Who holds the migration's lock, as far as the caller may see it.
+std::string holder_of(std::int64_t migration) {
+    Rows pids = own_query("SELECT pid::text FROM tenantmig.active_migrations WHERE migration_id = $1 LIMIT 1",
+                          {bigint_value(migration)});
+    if (pids.empty()) return "Its transaction has not ended yet.";
+    const std::string pid = pids.text_or(0, 1);
+    Rows rows =
+        run_query(fmt::format("SELECT a.usename::pg_catalog.text, a.query FROM pg_catalog.pg_stat_activity AS a "
+                              "WHERE a.pid OPERATOR(pg_catalog.=) {}",
+                              pid));
+    if (rows.empty()) return fmt::format("It is pid {}.", pid);
+    return fmt::format("It is pid {} ({}): {}", pid, rows.text_or(0, 1, "a worker"),
+                       core::excerpt(rows.text_or(0, 2), 200));
+}
+
+class Walk {
+public:
+    Walk(FunctionCallInfo call, const char *procedure, const std::string &name, const WalkOptions &options)
+        : options_(options), transactions_(session_transactions(call, procedure)) {
+        bool locked = false;
+        std::string holder;
+        transactions_->run(true, [&] {
+            record_ = get_migration(name);
+            require_owner(record_);
+            fire_deferred_as_caller();
+            try {
+                lock_migration(record_);
+                locked = lock_.acquire(record_.id); // the session's lock comes before the transaction's goes
+            } catch (const Error &error) {
+                if (std::string_view(error.state()) != sqlstate::object_in_use) throw;
+            }
+            if (!locked) holder = holder_of(record_.id);
+        });
+        if (!locked)
+            throw Error(sqlstate::object_in_use,
+                        fmt::format("another run or decision is active on migration {}", core::excerpt(name)), holder,
+                        fmt::format("Wait until it has ended: CALL tenantmig.wait({}).", literal()));
+        changer_ = std::make_unique<ConstraintChanger>(*transactions_, lock_, record_.name);
+        spec_ = core::parse_spec_text(record_.spec);
+        check_options();
+        TENANTMIG_FAULT("step_locked");
+        changer_->note(true, [&] { close_logs(); });
+    }
+
+    void up() {
+        load();
+        std::vector<Item *> pending = to_apply();
+        if (pending.empty()) {
+            notice(fmt::format("migration {}: nothing to do, {} applied", core::excerpt(record_.name),
+                               options_.to_step ? fmt::format("steps up to {} are", *options_.to_step)
+                                                : std::string("all steps are")));
+            return;
+        }
+        changer_->note(false, [&] { check_ahead(pending); });
+        TENANTMIG_FAULT("step_checked");
+        for (Item *item : pending)
+            take(*item, true);
+    }
+
+    void down() {
+        load();
+        std::vector<Item *> pending = to_revert();
+        if (pending.empty()) {
+            notice(fmt::format("migration {}: nothing to do, no step {}is applied", core::excerpt(record_.name),
+                               options_.to_step ? fmt::format("after {} ", *options_.to_step) : std::string()));
+            return;
+        }
+        changer_->note(false, [&] {
+            for (const Item *item : pending)
+                item->step->check_down(record_, item->state);
+        });
+        TENANTMIG_FAULT("step_checked");
+        for (Item *item : pending)
+            take(*item, false);
+    }
+
+private:
+    WalkOptions options_;
+    std::unique_ptr<Transactions> transactions_;
+    ActiveLock lock_;
+    MigrationRecord record_;
+    std::unique_ptr<ConstraintChanger> changer_;
+    core::Spec spec_;
+    std::vector<Item> items_;
+
+    std::string literal() const { return core::sql_literal(record_.name); }
+    int count() const { return static_cast<int>(spec_.order.size()); }
+
+    void check_options() const {
+        if (options_.to_step && options_.steps)
+            throw Error(sqlstate::invalid_parameter_value, "to_step and steps exclude each other", {},
+                        "Give one of them, or none for all steps.");
+        if (options_.to_step && (*options_.to_step < 0 || *options_.to_step > count()))
+            throw Error(sqlstate::invalid_parameter_value, fmt::format("there is no step {}", *options_.to_step),
+                        fmt::format("Migration {} has {} step{}.", core::excerpt(record_.name), count(),
+                                    count() == 1 ? "" : "s"),
+                        fmt::format("SELECT * FROM tenantmig.steps WHERE migration = {}; 0 stands for none of them.",
+                                    literal()));
+        if (options_.steps && *options_.steps < 1)
+            throw Error(sqlstate::invalid_parameter_value, fmt::format("{} is not a number of steps", *options_.steps),
+                        {}, "steps: 1 or more, counted from where the migration stands.");
+        if (options_.workers < 1 || options_.workers > 64)
+            throw Error(sqlstate::invalid_parameter_value,
+                        fmt::format("{} is not a number of workers", options_.workers), {}, "workers: from 1 to 64.");
+    }
+
+    // What a session that was killed has left open.
+    void close_logs() {
+        own_query(
+            "UPDATE tenantmig.step_log SET outcome = 'failed', error = 'interrupted: its session has ended' WHERE "
+            "migration_id = $1 AND outcome = 'running'",
+            {bigint_value(record_.id)});
+    }
+
+    void load() {
+        items_.clear();
+        changer_->note(false, [&] {
+            record_ = get_migration(record_.id);
+            for (const core::StepRef &ref : spec_.order) {
+                Item item;
+                item.ref = ref;
+                item.step = make_step(spec_, ref);
+                item.state = get_step_state(record_.id, ref.number);
+                item.applied = item.step->applied(record_, item.state);
+                items_.push_back(std::move(item));
+            }
+        });
+    }
+
+    void refuse_half_way(const Item &item, const char *hint) const {
+        throw Error(sqlstate::step_unfinished, fmt::format("{} is half-way", label(item.ref)),
+                    item.state.error.empty() ? fmt::format("It is {}.", item.state.state)
+                                             : fmt::format("It is {}: {}", item.state.state, item.state.error),
+                    fmt::format("{} CALL tenantmig.up({}) or CALL tenantmig.down({}) goes on with it.", hint, literal(),
+                                literal()));
+    }
+
+    std::vector<Item *> to_apply() {
+        const int last = options_.to_step.value_or(count());
+        std::vector<Item *> pending;
+        for (Item &item : items_) {
+            const bool due = !item.applied || item.half_way();
+            const bool asked = item.ref.number <= last &&
+                               (!options_.steps || static_cast<std::int32_t>(pending.size()) < *options_.steps);
+            if (due && asked) pending.push_back(&item);
+            if (item.half_way() && !asked) refuse_half_way(item, "Ask for it, too:");
+            if (!due && asked && item.state.state.empty())
+                notice(fmt::format("{}{}: in force already", label(item.ref), subject(spec_, item.ref)));
+        }
+        return pending;
+    }
+
+    std::vector<Item *> to_revert() {
+        const int last = options_.to_step.value_or(0);
+        std::vector<Item *> pending;
+        for (auto item = items_.rbegin(); item != items_.rend(); ++item) {
+            const bool ours = !item->state.state.empty() || !core::is_structural(item->ref.kind);
+            const bool due = item->half_way() || (item->applied && ours);
+            const bool asked = item->ref.number > last &&
+                               (!options_.steps || static_cast<std::int32_t>(pending.size()) < *options_.steps);
+            if (due && asked) pending.push_back(&*item);
+            if (item->half_way() && !asked) refuse_half_way(*item, "Ask for it, too:");
+            if (item->applied && !ours && asked)
+                notice(fmt::format("{}{}: stays, it stood there before", label(item->ref), subject(spec_, item->ref)));
+        }
+        return pending;
+    }
+
+    // Names in a step mean what stands there when all structural steps before it are done, so only the first of those
+    // can be checked ahead, and what comes before it.
+    void check_ahead(const std::vector<Item *> &pending) {
+        bool known = true;
+        for (const Item *item : pending) {
+            if (!known && item->ref.kind != core::StepKind::sql) continue;
+            check(*item);
+            if (core::is_structural(item->ref.kind)) known = false;
+        }
+    }
+
+    // Names mean what stands there now.
+    void check(const Item &item) {
+        ScriptSettings settings;
+        settings.use_search_path(record_.search_path);
+        NameBook names;
+        item.step->check(record_, names);
+    }
+
+    void take(Item &item, bool up) {
+        const TimestampTz started = GetCurrentTimestamp();
+        std::int64_t log = 0;
+        const bool structural = core::is_structural(item.ref.kind);
+        changer_->note(true, [&] {
+            record_ = get_migration(record_.id);
+            require_owner(record_);
+            item.state = get_step_state(record_.id, item.ref.number);
+            log = begin_step_log(record_.id, item.ref.number, core::step_name(item.ref.kind), up ? "up" : "down",
+                                 actor_name());
+            if (!structural) return; // how far those are stands in their own tables
+            item.state.state = up ? "applying" : "reverting";
+            item.state.error.clear();
+            save_step_state(record_.id, item.ref.number, item.state);
+        });
+        TENANTMIG_FAULT("step_begun");
+        StepContext context{*transactions_, lock_, *changer_, record_, spec_, item.ref, options_.workers, item.state};
+        bool changed = false;
+        std::exception_ptr failure;
+        try {
+            if (up) changer_->note(false, [&] { check(item); });
+            changed = up ? item.step->up(context) : item.step->down(context);
+            TENANTMIG_FAULT("step_taken");
+            changer_->note(true, [&] { note_end(item, context, up, changed, log); });
+            TENANTMIG_FAULT("step_noted");
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        if (failure) {
+            note_failure(item, context, up, log, failure);
+            std::rethrow_exception(failure);
+        }
+        tell(item, up, changed, GetCurrentTimestamp() - started);
+    }
+
+    void note_end(Item &item, StepContext &context, bool up, bool changed, std::int64_t log) {
+        if (core::is_structural(item.ref.kind)) {
+            context.state = get_step_state(record_.id, item.ref.number);
+            context.state.state = up ? "applied" : "";
+            context.state.phase.clear();
+            context.state.error.clear();
+            save_step_state(record_.id, item.ref.number, context.state);
+        }
+        end_step_log(log, changed ? "done" : "unchanged", "", context.log);
+        say(item, up ? "applied" : "reverted");
+    }
+
+    // The first error is what counts; what can't be noted any more shows as interrupted.
+    void note_failure(const Item &item, StepContext &context, bool up, std::int64_t log,
+                      const std::exception_ptr &failure) {
+        const std::string error = error_to_keep(failure);
+        try {
+            changer_->note(true, [&] {
+                StepState state = get_step_state(record_.id, item.ref.number);
+                if (!state.state.empty()) {
+                    state.error = error;
+                    save_step_state(record_.id, item.ref.number, state);
+                }
+                end_step_log(log, "failed", error, context.log);
+                say(item, up ? "up failed" : "down failed");
+            });
+        } catch (...) { // the view says that it was interrupted
+        }
+    }
+
+    void say(const Item &item, const char *state) {
+        announce("step", record_.name,
+                 {{"step", item.ref.number}, {"kind", core::step_name(item.ref.kind)}, {"state", state}});
+    }
+
+    void tell(const Item &item, bool up, bool changed, std::int64_t took) const {
+        const char *words =
+            changed ? (up ? "applied" : "taken back") : (up ? "in force already" : "nothing to take back");
+        notice(fmt::format("{}{}: {}{}", label(item.ref), subject(spec_, item.ref), words,
+                           took < worth_telling
+                               ? std::string()
+                               : fmt::format(" in {:.1f} s", static_cast<double>(took) / USECS_PER_SEC)));
+    }
+};
+} // namespace
+
+void up_in_session(FunctionCallInfo call, const std::string &migration, const WalkOptions &options) {
+    Walk walk(call, "tenantmig.up", migration, options);
+    walk.up();
+}
+
+void down_in_session(FunctionCallInfo call, const std::string &migration, const WalkOptions &options) {
+    Walk walk(call, "tenantmig.down", migration, options);
+    walk.down();
+}
+
+} // namespace tenantmig

@@ -1,0 +1,34 @@
+#include "bridge/fault.hpp"
+#include "steps/step_kinds.hpp"
+
+namespace tenantmig {
+
+void StepContext::save(const std::string &phase, const std::string &detail) {
+    state.phase = phase;
+    state.detail = detail;
+    save_step_state(migration.id, ref.number, state);
+}
+
+std::string StepContext::label() const {
+    return fmt::format("step {} ({})", ref.number, core::step_name(ref.kind));
+}
+
+std::unique_ptr<Step> make_step(const core::Spec &spec, const core::StepRef &ref) {
+    switch (ref.kind) {
+    case core::StepKind::sql:
+        return make_sql_step(spec.sqls[ref.index]);
+    case core::StepKind::add_column:
+    case core::StepKind::drop_column:
+    case core::StepKind::index:
+    case core::StepKind::rekey:
+    case core::StepKind::backfill:
+    case core::StepKind::guard:
+    case core::StepKind::constraint:
+        break;
+    }
+    throw Error(sqlstate::feature_not_supported,
+                fmt::format("step {}: {} can't be taken by up and down", ref.number, core::step_name(ref.kind)), {},
+                "Use tenantmig.run, enforce and attach_guard for it.");
+}
+
+} // namespace tenantmig
