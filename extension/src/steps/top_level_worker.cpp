@@ -16,7 +16,7 @@ constexpr std::size_t name_size = 64, path_size = 1024;
 
 struct WorkerJob {
     Oid role; // all above `done`: written by the session before the worker exists
-    char search_path[path_size], tablespace[name_size];
+    char search_path[path_size], tablespace[name_size], lock_timeout[name_size];
     bool has_tablespace;
     bool done; // all below: written by the worker, read after its end
     char state[6], message[text_size], detail[text_size], hint[text_size];
@@ -110,7 +110,8 @@ void execute(WorkerJob *job) {
             };
             if (job->has_tablespace) set("default_tablespace", job->tablespace);
             set("search_path", job->search_path);
-            set("lock_timeout", "60s");
+            set("lock_timeout", job->lock_timeout);
+            set("standard_conforming_strings", "on"); // as the text was checked
             set("statement_timeout", "0");
             set("idle_in_transaction_session_timeout", "0");
         });
@@ -129,6 +130,7 @@ std::optional<WorkerFailure> run_in_worker(const WorkerStatement &work, const st
     job->role = work.role;
     copy(job->search_path, path_size, work.search_path.empty() ? "pg_catalog, pg_temp" : work.search_path);
     job->has_tablespace = work.tablespace.has_value();
+    copy(job->lock_timeout, name_size, work.lock_timeout);
     copy(job->tablespace, name_size, work.tablespace.value_or(""));
     copy(job->statement, work.statement.size() + 1, work.statement);
     BackgroundWorkerHandle *handle = register_worker(segment.handle(), work.application);

@@ -9,6 +9,7 @@ struct WorkerStatement {
     std::string statement;                             // one
     std::string search_path = "pg_catalog, pg_temp";   // as the setting wants it; empty: the same
     std::string application = "tenantmig index build"; // what pg_stat_activity says
+    std::string lock_timeout = "60s";                  // as the setting wants it
     std::optional<std::string> tablespace;             // default_tablespace; not set: as it is
 };
 
