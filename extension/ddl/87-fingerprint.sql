@@ -1,0 +1,8 @@
+-- Fingerprints: whether catalogue and rows are what they were.
+
+CREATE FUNCTION tenantmig.fingerprint(migration text DEFAULT NULL, schemas text[] DEFAULT NULL, with_data boolean DEFAULT true,
+  OUT part text, OUT object text, OUT row_count bigint, OUT hash text, OUT definition jsonb) RETURNS SETOF record
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_fingerprint';
+COMMENT ON FUNCTION tenantmig.fingerprint(text, text[], boolean) IS
+  'what stands in the database, by name: part schema has a row for each table, column, constraint, index, trigger, policy, view, sequence, type, function …; part data one for each table with rows of its own, unless with_data is false. hash (128 bits) is equal exactly if nobody who goes by names and values could tell the two apart: the order of rows and of columns, OIDs and storage do not count. definition: what a schema row''s hash is made of; of data, where a difference is: {columns: a hash for each by itself, without_times: one of the rows without their date, time and uuid columns}. migration: only the tables that its steps name, unless it has sql steps, which can touch anything; schemas: only these. Neither the system''s schemas nor tenantmig''s own; sequences without their current value. Rows are read under one snapshot as each table''s owner, row security off. Errors: 42704 (no such migration), 3F000 (no such schema), 22004, 42501 (a table that the caller could not read whole), 55P03 (a table stays locked). Locks: ACCESS SHARE on each table whose rows are read, to the end of the transaction.';
+REVOKE ALL ON FUNCTION tenantmig.fingerprint(text, text[], boolean) FROM PUBLIC;
