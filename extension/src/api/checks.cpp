@@ -41,7 +41,8 @@ TENANTMIG_FUNCTION(tenantmig_plan_hash) {
     {
         SpiSession spi;
         tenantmig::LockTimeout timeout; // ::LockTimeout is PostgreSQL's
-        ResolvedMigration migration = resolve_migration(get_migration(name));
+        MigrationRecord record = get_migration(name);
+        ResolvedMigration migration = resolve_for_run(record);
         hash = hash_plan(migration);
         if (with_counts) hash += ":" + counts_token(forecast(migration, false));
     }

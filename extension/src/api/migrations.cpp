@@ -24,20 +24,9 @@ TENANTMIG_FUNCTION(tenantmig_check_migration) {
     std::string spec = arguments.json(0, "spec");
     ResultSet rows(fcinfo);
     SpiSession spi;
-    ResolvedMigration migration = check_migration(spec);
-    for (const ResolvedStep &step : migration.steps) {
-        const StepTarget &target = step.target;
-        std::string key;
-        for (AttrNumber number : target.key)
-            key += (key.empty() ? "" : ", ") + quoted(target.table.at(number).name);
-        for (const ResolvedSource &source : step.sources) {
-            const char *kind = source.kind == core::SourceKind::children ? "rows that point here"
-                               : source.kind == core::SourceKind::parent ? "the row's parent"
-                               : source.kind == core::SourceKind::path   ? "a parent over several hops"
-                                                                         : "a polymorphic reference";
-            rows.add({std::to_string(step.spec.number), "backfill", step.label(), target.column.name, source.label,
-                      source.tenant_label(), fmt::format("{}; rows are identified by ({})", kind, key)});
-        }
-    }
+    const auto filled = [](const std::string &value) { return value.empty() ? std::nullopt : std::optional(value); };
+    for (const CheckedStep &step : check_migration(spec).steps)
+        rows.add({std::to_string(step.step), std::string(core::step_name(step.kind)), filled(step.relation),
+                  filled(step.column), filled(step.source), filled(step.tenant), filled(step.note)});
     return static_cast<Datum>(0);
 }

@@ -15,9 +15,14 @@ namespace {
 // report is for others too, and of any run.
 void add_checks(RunReport &report) {
     MigrationRecord migration = get_migration(report.run.migration_id);
-    auto latest = latest_run(migration.id, true);
+    // the last of each step that it was about
+    const std::vector<int> steps = all_steps_of_run(migration, report.run.steps);
+    const auto is_last = [&](const std::optional<RunRecord> &latest) { return latest && latest->id == report.run.id; };
+    bool last = !steps.empty() || is_last(latest_run(migration.id, true));
+    for (int step : steps)
+        last = last && is_last(latest_run_of_step(migration.id, step, true));
     bool may = OidIsValid(migration.owner_oid) ? has_privileges_of(migration.owner_oid) : false;
-    if (report.run.state != "completed" || !latest || latest->id != report.run.id) {
+    if (report.run.state != "completed" || !last) {
         report.checks_note = "Only the chain is shown: the other checks are of the last completed run of a migration.";
     } else if (!may) {
         report.checks_note = "Only the chain is shown: the other checks need the privileges of the migration's owner.";

@@ -37,8 +37,8 @@ MigrationRecord read_migration(const Rows &rows) {
 
 constexpr char run_columns[] =
     "SELECT r.id, r.migration_id, m.name, r.state, r.started_by, r.plan_hash, r.counts, r.tables, r.started_at::text, "
-    "r.finished_at::text, r.error, r.row_total, r.row_done, r.assigned, r.conflicts, r.orphans, r.unknown "
-    "FROM tenantmig.run_log r JOIN tenantmig.migration m ON m.id = r.migration_id ";
+    "r.finished_at::text, r.error, r.row_total, r.row_done, r.assigned, r.conflicts, r.orphans, r.unknown, "
+    "array_to_string(r.steps, ' ') FROM tenantmig.run_log r JOIN tenantmig.migration m ON m.id = r.migration_id ";
 
 RunRecord read_run(const Rows &rows) {
     RunRecord run;
@@ -59,6 +59,9 @@ RunRecord read_run(const Rows &rows) {
     run.conflicts = rows.bigint(0, 15);
     run.orphans = rows.bigint(0, 16);
     run.unknown = rows.bigint(0, 17);
+    std::string steps = rows.text_or(0, 18);
+    for (char *place = steps.data(), *next = nullptr; *place != '\0'; place = next)
+        run.steps.push_back(static_cast<int>(std::strtol(place, &next, 10)));
     return run;
 }
 
@@ -189,10 +192,35 @@ std::optional<RunRecord> latest_run(std::int64_t migration, bool completed_only)
     return read_run(rows);
 }
 
-std::int64_t insert_run(std::int64_t migration, const std::string &plan_hash) {
-    Rows rows = own_query("INSERT INTO tenantmig.run_log (migration_id, state, mode, started_by, plan_hash) "
-                          "VALUES ($1, 'running', 'transaction', $2, $3) RETURNING id",
-                          {bigint_value(migration), text_value(actor_name()), text_value(plan_hash)});
+std::optional<RunRecord> latest_run_of_step(std::int64_t migration, int step, bool completed_only) {
+    Rows rows = own_query(
+        fmt::format("{} WHERE r.migration_id = $1 AND (NOT $2 OR r.state = 'completed') AND "
+                    "(r.steps IS NULL AND $3 <= $4 OR $3 = ANY (r.steps)) ORDER BY r.id DESC LIMIT 1",
+                    run_columns),
+        {bigint_value(migration), boolean_value(completed_only), int_value(step), int_value(core::rekey_numbers)});
+    if (rows.empty()) return std::nullopt;
+    return read_run(rows);
+}
+
+Value steps_value(const std::vector<int> &steps) {
+    if (steps.empty()) return null_value(INT4ARRAYOID);
+    const int *numbers = steps.data();
+    const std::size_t count = steps.size();
+    return {INT4ARRAYOID, pg_call([numbers, count] {
+                auto *elements = static_cast<Datum *>(palloc(sizeof(Datum) * count));
+                for (std::size_t i = 0; i < count; i++)
+                    elements[i] = Int32GetDatum(numbers[i]);
+                return PointerGetDatum(
+                    construct_array(elements, static_cast<int>(count), INT4OID, sizeof(int32), true, TYPALIGN_INT));
+            }),
+            false};
+}
+
+std::int64_t insert_run(std::int64_t migration, const std::string &plan_hash, const std::vector<int> &steps) {
+    Rows rows =
+        own_query("INSERT INTO tenantmig.run_log (migration_id, state, mode, started_by, plan_hash, steps) "
+                  "VALUES ($1, 'running', 'transaction', $2, $3, $4) RETURNING id",
+                  {bigint_value(migration), text_value(actor_name()), text_value(plan_hash), steps_value(steps)});
     return rows.bigint(0, 1);
 }
 
@@ -233,6 +261,8 @@ void delete_migration(std::int64_t migration) {
         "DELETE FROM tenantmig.change_log WHERE run_id IN (SELECT id FROM tenantmig.run_log WHERE migration_id = $1)",
         "DELETE FROM tenantmig.batch_log WHERE run_id IN (SELECT id FROM tenantmig.run_log WHERE migration_id = $1)",
         "DELETE FROM tenantmig.run_log WHERE migration_id = $1",
+        "DELETE FROM tenantmig.step_log WHERE migration_id = $1",
+        "DELETE FROM tenantmig.step_state WHERE migration_id = $1",
         "DELETE FROM tenantmig.migration WHERE id = $1",
     };
     for (const char *statement : statements)

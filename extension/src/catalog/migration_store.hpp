@@ -42,6 +42,7 @@ struct RunRecord {
     std::int64_t id = 0, migration_id = 0;
     std::string migration, state, started_by, plan_hash, counts, tables, started_at, finished_at, error;
     std::int64_t row_total = 0, row_done = 0, assigned = 0, conflicts = 0, orphans = 0, unknown = 0;
+    std::vector<int> steps; // numbers of the backfill steps that it is about; empty: all of the document
 };
 
 RunRecord get_run(std::int64_t id); // 42704
@@ -50,7 +51,12 @@ RunRecord get_run(std::int64_t id); // 42704
 void lock_run(std::int64_t id); // 42704
 void lock_runs(std::int64_t migration);
 std::optional<RunRecord> latest_run(std::int64_t migration, bool completed_only);
-std::int64_t insert_run(std::int64_t migration, const std::string &plan_hash);
+// The latest that is (also) about this backfill step, which may be one of a rekey.
+std::optional<RunRecord> latest_run_of_step(std::int64_t migration, int step, bool completed_only);
+// `steps`: see RunRecord.
+std::int64_t insert_run(std::int64_t migration, const std::string &plan_hash, const std::vector<int> &steps);
+// integer[], NULL for none.
+Value steps_value(const std::vector<int> &steps);
 // Writes counts and state of `run`; finished_at is set when the state is final.
 void update_run(const RunRecord &run);
 // The number that the run's next batch gets.

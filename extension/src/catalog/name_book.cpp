@@ -24,18 +24,40 @@ struct NameBook::Implementation {
     bool remembered = false;                                 // made from an identity
     bool same_place = true;                                  // same system and database as when it was remembered
     bool by_name = false;
+    int segment = 0;
+    std::optional<std::vector<Oid>> schemas; // of a later segment
+    bool learned = false;                    // and names that it did not remember
+
+    Oid find(const std::vector<std::string> &parts) const;
 };
+
+Oid NameBook::Implementation::find(const std::vector<std::string> &parts) const {
+    if (!schemas || parts.size() != 1) return lookup_table(parts);
+    const char *name = parts.front().c_str();
+    for (Oid schema : *schemas) {
+        Oid oid = pg_call([schema, name] { return get_relname_relid(name, schema); });
+        if (OidIsValid(oid)) return oid;
+    }
+    return InvalidOid;
+}
 
 NameBook::NameBook() : implementation_(std::make_unique<Implementation>()) {}
 NameBook::NameBook(NameBook &&) noexcept = default;
 NameBook::~NameBook() = default;
 
-NameBook::NameBook(const std::string &identity) : NameBook() {
+NameBook::NameBook(const std::string &identity) : NameBook(identity, 0, {}) {
+    implementation_->schemas.reset();
+}
+
+NameBook::NameBook(const std::string &identity, int segment, std::vector<Oid> schemas) : NameBook() {
+    implementation_->segment = segment;
+    implementation_->schemas = std::move(schemas);
     nlohmann::json document = nlohmann::json::parse(identity);
     implementation_->remembered = true;
     implementation_->same_place = document.at("system") == this_system() && document.at("database") == MyDatabaseId;
     implementation_->by_name = !implementation_->same_place;
     for (const nlohmann::json &item : document.at("relations")) {
+        if (item.value("segment", 0) != segment) continue;
         RememberedTable table;
         table.oid = item.at("oid").get<Oid>();
         table.schema = item.at("schema").get<std::string>();
@@ -48,26 +70,46 @@ NameBook::NameBook(const std::string &identity) : NameBook() {
 }
 
 bool NameBook::by_name() const {
-    return implementation_->by_name;
+    return implementation_->by_name || implementation_->learned;
 }
 
 bool NameBook::replaced() const {
     return implementation_->by_name && implementation_->same_place;
 }
 
-std::string NameBook::json() const {
+namespace {
+nlohmann::json relations_json(const std::unordered_map<std::string, RememberedTable> &tables, int segment,
+                              bool same_place) {
     nlohmann::json relations = nlohmann::json::array();
-    for (const auto &[written, table] : implementation_->tables) {
+    for (const auto &[written, table] : tables) {
         nlohmann::json columns = nlohmann::json::array();
         for (const auto &[name, column] : table.columns)
             columns.push_back({{"written", name}, {"number", column.first}, {"name", column.second}});
         relations.push_back({{"written", written},
-                             {"oid", table.oid},
+                             {"oid", same_place || table.found_by_name ? table.oid : InvalidOid}, // else by name
                              {"schema", table.schema},
                              {"name", table.name},
                              {"columns", columns}});
+        if (segment != 0) relations.back()["segment"] = segment;
     }
-    return nlohmann::json{{"system", this_system()}, {"database", MyDatabaseId}, {"relations", relations}}.dump();
+    return relations;
+}
+} // namespace
+
+std::string NameBook::json() const {
+    return identity_of({relations()});
+}
+
+std::string NameBook::relations() const {
+    return relations_json(implementation_->tables, implementation_->segment, implementation_->same_place).dump();
+}
+
+std::string identity_of(const std::vector<std::string> &relations) {
+    nlohmann::json all = nlohmann::json::array();
+    for (const std::string &segment : relations)
+        for (nlohmann::json &relation : nlohmann::json::parse(segment))
+            all.push_back(std::move(relation));
+    return nlohmann::json{{"system", this_system()}, {"database", MyDatabaseId}, {"relations", all}}.dump();
 }
 
 void require_plain_table(const Table &table, const std::string &path) {
@@ -137,20 +179,21 @@ Table NameBook::table(const std::string &written, const std::string &path) {
         throw Error(sqlstate::invalid_name,
                     fmt::format("spec: {}: {} has too many parts", path, core::excerpt(written)), {},
                     "Write table or schema.table.");
-    Oid oid = lookup_table(parts);
+    Oid oid = implementation_->find(parts);
     auto table = OidIsValid(oid) ? describe_table(oid) : std::nullopt;
     if (!table) {
         std::vector<std::string> exact;
         for (const auto &identifier : identifiers)
             exact.push_back(identifier.written);
         std::string hint = "Check the name and the search_path.";
-        if (exact != parts && OidIsValid(lookup_table(exact)))
+        if (exact != parts && OidIsValid(implementation_->find(exact)))
             hint = fmt::format("There is \"{}\": write the name in double quotes, as in SQL.", exact.back());
         throw Error(sqlstate::undefined_table,
                     fmt::format("spec: {}: relation {} does not exist", path, core::excerpt(written)), {}, hint);
     }
     require_plain_table(*table, path);
     tables[written] = {table->oid, table->schema, table->name, {}};
+    implementation_->learned |= implementation_->schemas.has_value();
     return *table;
 }
 
@@ -199,7 +242,10 @@ Column NameBook::column(const Table &table, const std::string &written, const st
             names += (names.empty() ? "" : ", ") + tenantmig::quoted(c.name);
         throw undefined("Columns: " + names + ".");
     }
-    if (known) known->columns[written] = {column->number, column->name};
+    if (known) {
+        known->columns[written] = {column->number, column->name};
+        implementation_->learned |= implementation_->schemas.has_value();
+    }
     return *column;
 }
 

@@ -15,11 +15,13 @@ void announce_run(std::int64_t run, std::string_view state) {
         announce("run", rows.text_or(0, 1), {{"run", run}, {"state", state}, {"queued", rows.bigint(0, 2)}});
 }
 
-std::int64_t insert_online_run(std::int64_t migration, const std::string &plan_hash, std::int32_t workers) {
+std::int64_t insert_online_run(std::int64_t migration, const std::string &plan_hash, std::int32_t workers,
+                               const std::vector<int> &steps) {
     Rows rows =
-        own_query("INSERT INTO tenantmig.run_log (migration_id, state, mode, started_by, plan_hash, workers) "
-                  "VALUES ($1, 'planned', 'online', $2, $3, $4) RETURNING id",
-                  {bigint_value(migration), text_value(actor_name()), text_value(plan_hash), int_value(workers)});
+        own_query("INSERT INTO tenantmig.run_log (migration_id, state, mode, started_by, plan_hash, workers, steps) "
+                  "VALUES ($1, 'planned', 'online', $2, $3, $4, $5) RETURNING id",
+                  {bigint_value(migration), text_value(actor_name()), text_value(plan_hash), int_value(workers),
+                   steps_value(steps)});
     announce_run(rows.bigint(0, 1), "planned");
     return rows.bigint(0, 1);
 }

@@ -9,7 +9,8 @@ namespace tenantmig {
 // Tells those who listen. `state`: the run's, or undoing.
 void announce_run(std::int64_t run, std::string_view state);
 
-std::int64_t insert_online_run(std::int64_t migration, const std::string &plan_hash, std::int32_t workers);
+std::int64_t insert_online_run(std::int64_t migration, const std::string &plan_hash, std::int32_t workers,
+                               const std::vector<int> &steps);
 // The migration's latest online run that is not finished: planned, running (perhaps interrupted), paused or failed.
 std::optional<RunRecord> unfinished_run(std::int64_t migration);
 bool is_online(std::int64_t run);

@@ -81,7 +81,9 @@ void require_equality(const Table &table, const Column &column, const std::strin
 
 class ConstraintResolver {
 public:
-    ConstraintResolver(const core::Spec &spec, NameBook &names) : spec_(spec), names_(names) {}
+    // `names`: those of the step's segment.
+    ConstraintResolver(const core::Spec &spec, int step, MigrationNames &names)
+        : spec_(spec), all_names_(names), segment_(names.segment_of(step)), names_(names.of(step)) {}
 
     ConstraintTarget step(const core::ConstraintStep &step) {
         ConstraintTarget target;
@@ -120,7 +122,9 @@ public:
     }
 
 private:
-    const core::Spec &spec_;
+    const core::Spec &spec_; // the whole one
+    MigrationNames &all_names_;
+    const int segment_;
     NameBook &names_;
 
     void partitions(ConstraintTarget &target) {
@@ -159,12 +163,19 @@ private:
         if (!step.soft_delete.empty())
             target.soft_delete = names_.column(target.table, step.soft_delete, step.path + ".soft_delete");
         for (const core::BackfillStep &other : spec_.steps) {
-            if (names_.table(other.table, other.path + ".table").oid != target.table.oid ||
-                names_.column(target.table, other.column, other.path + ".column").number != target.column.number)
-                continue;
-            target.tenant_key = true;
-            if (!target.soft_delete && other.soft_delete)
-                target.soft_delete = names_.column(target.table, *other.soft_delete, other.path + ".soft_delete");
+            const int segment = all_names_.segment_of(other.number);
+            if (segment > segment_) continue;
+            try {
+                NameBook &names = all_names_.of(other.number);
+                if (names.table(other.table, other.path + ".table").oid != target.table.oid ||
+                    names.column(target.table, other.column, other.path + ".column").number != target.column.number)
+                    continue;
+                target.tenant_key = true;
+                if (!target.soft_delete && other.soft_delete)
+                    target.soft_delete = names.column(target.table, *other.soft_delete, other.path + ".soft_delete");
+            } catch (const Error &) { // what an earlier segment names may have gone
+                if (segment == segment_) throw;
+            }
         }
         if (step.not_null == core::NotNull::live && !target.soft_delete)
             throw Error(sqlstate::spec_invalid,
@@ -294,13 +305,23 @@ std::string ConstraintTarget::label() const {
     return table.label() + "." + tenantmig::quoted(column.name);
 }
 
-std::vector<ConstraintTarget> resolve_constraints(const core::Spec &spec, NameBook &names) {
-    ConstraintResolver resolver(spec, names);
+std::vector<ConstraintTarget> resolve_constraints(const core::Spec &spec, const core::Spec &all, MigrationNames &names,
+                                                  int past, std::vector<StepAside> *aside) {
     std::vector<ConstraintTarget> targets;
     for (const core::ConstraintStep &step : spec.constraints) {
-        ConstraintTarget target = resolver.step(step);
+        ConstraintTarget target;
+        try {
+            target = ConstraintResolver(all, step.number, names).step(step);
+        } catch (const Error &error) {
+            const std::string_view state = error.state();
+            if (step.number >= past || (state != sqlstate::undefined_table && state != sqlstate::undefined_column))
+                throw;
+            if (aside) aside->push_back({step.number, core::StepKind::constraint, false, error.message()});
+            continue;
+        }
         for (const ConstraintTarget &other : targets)
-            if (other.table.oid == target.table.oid && other.column.number == target.column.number)
+            if (names.segment_of(other.step.number) == names.segment_of(step.number) &&
+                other.table.oid == target.table.oid && other.column.number == target.column.number)
                 throw Error(sqlstate::spec_invalid,
                             fmt::format("spec: {}: {} is constrained by two steps", step.path, target.label()),
                             fmt::format("The other is {}.", other.step.path), "Put them into one step.");
@@ -309,10 +330,21 @@ std::vector<ConstraintTarget> resolve_constraints(const core::Spec &spec, NameBo
     return targets;
 }
 
-std::vector<ConstraintTarget> resolve_constraints(const MigrationRecord &migration) {
+std::vector<ConstraintTarget> resolve_constraints(const MigrationRecord &migration, std::vector<StepAside> *aside) {
     require_owner(migration);
-    NameBook names(migration.identity);
-    std::vector<ConstraintTarget> targets = resolve_constraints(migration_spec(migration), names);
+    MigrationNames names(migration);
+    MigrationRecord whole = migration;
+    whole.scope.clear();
+    const core::Spec all = migration_spec(whole);
+    core::Spec spec = migration_spec(migration);
+    Reach reach;
+    if (migration.scope.empty()) {
+        reach = reach_of(migration);
+        if (!reach.later.empty()) spec = core::select_steps(std::move(spec), reach.reached);
+    }
+    std::vector<ConstraintTarget> targets = resolve_constraints(spec, all, names, reach.last_applied, aside);
+    for (const StepAside &later : reach.later)
+        if (aside && later.kind == core::StepKind::constraint) aside->push_back(later);
     if (names.replaced())
         for (const ConstraintTarget &target : targets) {
             require_rights_of_creator(migration, target.table);

@@ -47,6 +47,7 @@ std::string describe(const Column &column, const Table &table) {
 
 class Resolver {
 public:
+    // `names`: those of the segment that the steps stand in.
     Resolver(const core::Spec &spec, NameBook &names) : spec_(spec), names_(names) {}
 
     ResolvedStep step(const core::BackfillStep &step) {
@@ -224,6 +225,52 @@ private:
         return *found;
     }
 
+    // The same without a foreign key: the document says what the column leads to. That must be unique, or a row would
+    // have several parents.
+    ForeignKey named_key(const Table &table, const Column &column, const core::Source &source) {
+        const std::string path = source.path + ".references";
+        const Table parent = names_.table(source.references_table, path);
+        for (const ForeignKey &key : foreign_keys_from(table.oid))
+            if (key.from_columns == std::vector<AttrNumber>{column.number} && key.to != parent.oid)
+                throw Error(
+                    sqlstate::spec_invalid,
+                    fmt::format("spec: {}: {}.{} references another table", path, table.label(), quoted(column.name)),
+                    fmt::format("Its foreign key leads to {}, not to {}.", described(key.to, path).label(),
+                                parent.label()),
+                    "Leave references out: the foreign key says it.");
+        ForeignKey result;
+        result.to = parent.oid;
+        result.from_columns = {column.number};
+        if (!source.references_column.empty()) {
+            const Column key = names_.column(parent, source.references_column, path);
+            if (!is_unique(parent, key))
+                throw Error(
+                    sqlstate::invalid_foreign_key,
+                    fmt::format("spec: {}: {}.{} is not unique", path, parent.label(), quoted(key.name)),
+                    "A row has one parent: that takes a unique constraint or index over this column alone, "
+                    "valid and not partial.",
+                    fmt::format("CREATE UNIQUE INDEX CONCURRENTLY ON {} ({});", parent.label(), quoted(key.name)));
+            result.to_columns = {key.number};
+            return result;
+        }
+        bool primary = false;
+        result.to_columns = row_identity(parent.oid, &primary);
+        if (!primary || result.to_columns.size() != 1)
+            throw Error(sqlstate::prerequisite_state,
+                        fmt::format("spec: {}: {} has no primary key of one column", path, parent.label()),
+                        "The column can lead to one column only.",
+                        fmt::format("Name the referenced column: references: {}.id.", parent.label()));
+        return result;
+    }
+
+    static bool is_unique(const Table &table, const Column &column) {
+        return !own_query(
+                    "SELECT 1 FROM pg_index WHERE indrelid = $1 AND indisunique AND indisvalid AND indpred IS "
+                    "NULL AND indexprs IS NULL AND indnkeyatts = 1 AND indkey[0] = $2",
+                    {{OIDOID, ObjectIdGetDatum(table.oid), false}, {INT2OID, Int16GetDatum(column.number), false}})
+                    .empty();
+    }
+
     static std::vector<KeyClass> classes(const Table &a, const std::vector<AttrNumber> &a_columns, const Table &b,
                                          const std::vector<AttrNumber> &b_columns, const std::string &path) {
         std::vector<KeyClass> result;
@@ -286,7 +333,9 @@ private:
             for (std::size_t i = 0; i < columns.size(); i++) {
                 const std::string path =
                     source.kind == core::SourceKind::parent ? via : fmt::format("{}.path[{}]", source.path, i);
-                ForeignKey key = parent_key(from, names_.column(from, columns[i], path), path);
+                const Column column = names_.column(from, columns[i], path);
+                ForeignKey key =
+                    source.references_table.empty() ? parent_key(from, column, path) : named_key(from, column, source);
                 Hop hop;
                 hop.table = described(key.to, path);
                 require_rights(hop.table, path);
@@ -379,13 +428,30 @@ KeyClass comparison_class(const Column &a, const Table &a_table, const Column &b
                 describe(a, a_table) + "; " + describe(b, b_table) + ".", "Use columns of the same type.");
 }
 
-ResolvedMigration resolve_spec(const core::Spec &spec, NameBook &&names) {
+namespace {
+// A table or column that is not there any more.
+bool has_gone(const Error &error) {
+    return std::string_view(error.state()) == sqlstate::undefined_table ||
+           std::string_view(error.state()) == sqlstate::undefined_column;
+}
+} // namespace
+
+ResolvedMigration resolve_spec(const core::Spec &spec, MigrationNames &names, int past) {
     ResolvedMigration result;
     result.spec = spec;
-    Resolver resolver(spec, names);
     std::vector<ResolvedStep> steps;
-    for (const core::BackfillStep &step : spec.steps)
-        steps.push_back(resolver.step(step));
+    for (const core::BackfillStep &step : spec.steps) {
+        try {
+            steps.push_back(Resolver(spec, names.of(step.number)).step(step));
+        } catch (const Error &error) {
+            if (step.number >= past || !has_gone(error)) throw;
+            result.aside.push_back({step.number, core::StepKind::backfill, false, error.message()});
+        }
+    }
+    // What a later segment fills is not what an earlier one reads: it was run before.
+    const auto may_read = [&](const ResolvedStep &reader, const ResolvedStep &writer) {
+        return names.segment_of(writer.spec.number) <= names.segment_of(reader.spec.number);
+    };
 
     std::vector<std::vector<std::size_t>> depends_on(steps.size());
     std::vector<std::string> step_names;
@@ -393,15 +459,16 @@ ResolvedMigration resolve_spec(const core::Spec &spec, NameBook &&names) {
         const StepTarget &target = steps[i].target;
         step_names.push_back(target.table.label() + "." + quoted(target.column.name));
         for (std::size_t j = 0; j < i; j++)
-            if (steps[j].target.table.oid == target.table.oid && steps[j].target.column.number == target.column.number)
+            if (names.segment_of(steps[j].spec.number) == names.segment_of(steps[i].spec.number) &&
+                steps[j].target.table.oid == target.table.oid && steps[j].target.column.number == target.column.number)
                 throw Error(sqlstate::spec_invalid,
                             fmt::format("spec: {}: {} is filled by two steps", steps[i].spec.path, step_names[i]), {},
                             "Remove one of them.");
         for (const ResolvedSource &source : steps[i].sources) {
             auto note = [&](const Hop &hop) {
                 for (std::size_t j = 0; j < steps.size(); j++)
-                    if (j != i && steps[j].target.table.oid == hop.table.oid && hop.value.size() == 1 &&
-                        steps[j].target.column.number == hop.value[0])
+                    if (j != i && may_read(steps[i], steps[j]) && steps[j].target.table.oid == hop.table.oid &&
+                        hop.value.size() == 1 && steps[j].target.column.number == hop.value[0])
                         depends_on[i].push_back(j);
             };
             if (source.types.empty()) note(source.hops.back());
@@ -419,8 +486,9 @@ ResolvedMigration resolve_spec(const core::Spec &spec, NameBook &&names) {
         for (ResolvedSource &source : step.sources) {
             auto link = [&](const Hop &hop) {
                 for (std::size_t j = 0; j < result.steps.size(); j++)
-                    if (&result.steps[j] != &step && result.steps[j].target.table.oid == hop.table.oid &&
-                        hop.value.size() == 1 && result.steps[j].target.column.number == hop.value[0])
+                    if (&result.steps[j] != &step && may_read(step, result.steps[j]) &&
+                        result.steps[j].target.table.oid == hop.table.oid && hop.value.size() == 1 &&
+                        result.steps[j].target.column.number == hop.value[0])
                         source.depends_on.push_back(j);
             };
             if (source.types.empty()) link(source.hops.back());
@@ -435,7 +503,16 @@ ResolvedMigration resolve_spec(const core::Spec &spec, NameBook &&names) {
 
 ResolvedMigration resolve_migration(const MigrationRecord &migration) {
     require_owner(migration);
-    ResolvedMigration resolved = resolve_spec(migration_spec(migration), NameBook(migration.identity));
+    core::Spec spec = migration_spec(migration);
+    MigrationNames names(migration);
+    Reach reach;
+    if (migration.scope.empty()) {
+        reach = reach_of(migration);
+        if (!reach.later.empty()) spec = core::select_steps(std::move(spec), reach.reached);
+    }
+    ResolvedMigration resolved = resolve_spec(spec, names, reach.last_applied);
+    for (const StepAside &later : reach.later)
+        if (later.kind == core::StepKind::backfill) resolved.aside.push_back(later);
     if (!resolved.replaced) return resolved;
     for (const ResolvedStep &step : resolved.steps) {
         for (const Table *table : {&step.target.table, &step.target.root})
@@ -448,6 +525,11 @@ ResolvedMigration resolve_migration(const MigrationRecord &migration) {
         }
     }
     return resolved;
+}
+
+ResolvedMigration resolve_for_run(MigrationRecord &migration) {
+    migration.scope = steps_to_run(migration);
+    return resolve_migration(migration);
 }
 
 } // namespace tenantmig

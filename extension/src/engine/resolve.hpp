@@ -3,6 +3,8 @@
 #include "core/decide.hpp"
 #include "core/spec.hpp"
 
+#include "catalog/migration_names.hpp"
+#include "engine/reach.hpp"
 #include "engine/target.hpp"
 
 namespace tenantmig {
@@ -55,16 +57,20 @@ struct ResolvedStep {
 struct ResolvedMigration {
     core::Spec spec;
     std::vector<ResolvedStep> steps; // in the order of execution
-    std::string identity;            // NameBook::json()
+    std::vector<StepAside> aside;    // backfill steps that are left out: not reached yet, or past
+    std::string identity;            // MigrationNames::json()
     bool by_name = false;            // identity had to be renewed
     bool replaced = false;           // another table stands under the name of one that has gone
 };
 
 // Resolves a spec: `names` decides what its names mean. Checks objects, types, rights of the current user (42501),
-// dependencies.
-ResolvedMigration resolve_spec(const core::Spec &spec, NameBook &&names);
-// Loads and resolves a stored migration; the caller must have its owner's privileges.
+// dependencies. A step before `past` whose names lead nowhere any more is left out, and named in `aside`.
+ResolvedMigration resolve_spec(const core::Spec &spec, MigrationNames &names, int past = 0);
+// Loads and resolves a stored migration; the caller must have its owner's privileges. Without a scope: the steps that
+// can be looked at now; `aside` tells of the others.
 ResolvedMigration resolve_migration(const MigrationRecord &migration);
+// The steps that a run of the migration would take (steps_to_run()); sets record.scope.
+ResolvedMigration resolve_for_run(MigrationRecord &migration);
 
 // SHA-256 (hex) of everything that decides what a run would do: see plan_hash() in the SQL surface.
 std::string hash_plan(const ResolvedMigration &migration);

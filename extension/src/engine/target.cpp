@@ -1,6 +1,6 @@
 #include "core/spec.hpp"
 
-#include "catalog/name_book.hpp"
+#include "catalog/migration_names.hpp"
 #include "engine/target.hpp"
 
 namespace tenantmig {
@@ -63,6 +63,13 @@ StepTarget resolve_target(const core::Spec &spec, const core::BackfillStep &step
                         fmt::format("spec: {}.column: \"{}\" is part of the key that identifies rows", step.path,
                                     target.column.name),
                         {}, "Give the table a primary key without the tenant key first.");
+    if (!step.tenants_table.empty()) {
+        // Of a step of our own. Whether its key is unique matters to nobody here: the sources lead to the root by what
+        // identifies its rows, and a value is known if any row has it.
+        target.root = names.table(step.tenants_table, step.path);
+        target.root_key = names.column(target.root, step.tenants_key, step.path);
+        return target;
+    }
     target.root = names.table(spec.tenants_table, "tenants.table");
     if (!spec.tenants_key.empty()) {
         target.root_key = names.column(target.root, spec.tenants_key, "tenants.key");
@@ -91,9 +98,11 @@ void require_rights_of_creator(const MigrationRecord &migration, const Table &ta
 }
 
 StepTarget locate_target(const MigrationRecord &migration, std::int32_t number) {
-    core::Spec spec = migration_spec(migration);
-    NameBook names(migration.identity);
-    StepTarget target = resolve_target(spec, find_step(spec, number), names);
+    MigrationRecord one = migration; // a rekey's backfills are found by their number only
+    one.scope = {number};
+    core::Spec spec = migration_spec(one);
+    MigrationNames names(migration);
+    StepTarget target = resolve_target(spec, find_step(spec, number), names.of(number));
     if (names.replaced())
         for (const Table *table : {&target.table, &target.root})
             require_rights_of_creator(migration, *table);

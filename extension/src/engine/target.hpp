@@ -26,7 +26,7 @@ StepTarget locate_target(const MigrationRecord &migration, std::int32_t step);
 // on the new one (42501) he would have others, a superuser for instance, write to it for him.
 void require_rights_of_creator(const MigrationRecord &migration, const Table &table);
 
-// The same while a spec is being resolved.
+// The same while a spec is being resolved. `names`: those of the step's segment.
 StepTarget resolve_target(const core::Spec &spec, const core::BackfillStep &step, NameBook &names);
 
 // Writing to a partition runs its triggers and constraints, and we write as the owner of the whole table: whoever owns

@@ -199,7 +199,7 @@ namespace {
 std::vector<OutcomeCount> run_steps(const MigrationRecord &record, const ResolvedMigration &migration,
                                     const BackfillOptions &options, const std::string &hash, std::int64_t *written) {
     RunRecord run;
-    run.id = insert_run(record.id, hash);
+    run.id = insert_run(record.id, hash, record.scope);
     run.migration_id = record.id;
     ChangeLogWriter log(run.id);
     std::vector<OutcomeCount> result;
@@ -273,10 +273,11 @@ void check_approved_plan(const MigrationRecord &record, const ResolvedMigration 
 }
 
 namespace {
-std::vector<OutcomeCount> run_locked(const MigrationRecord &record, const BackfillOptions &options) {
-    require_owner(record);
-    lock_migration(record);
-    ResolvedMigration migration = resolve_migration(record);
+std::vector<OutcomeCount> run_locked(const MigrationRecord &whole, const BackfillOptions &options) {
+    require_owner(whole);
+    lock_migration(whole);
+    MigrationRecord record = whole;
+    ResolvedMigration migration = resolve_for_run(record);
     if (migration.by_name) update_identity(record.id, migration.identity);
     std::string hash = hash_plan(migration);
     if (options.plan_hash) check_approved_plan(record, migration, hash, *options.plan_hash, options.max_count_change);
@@ -284,7 +285,8 @@ std::vector<OutcomeCount> run_locked(const MigrationRecord &record, const Backfi
     std::int64_t written = 0;
     if (!options.dry_run) {
         take_baseline(record, migration.steps, std::nullopt);
-        ensure_fingerprint(record);
+        ensure_fingerprint(whole);
+        tell_of_later_steps(whole);
         return run_steps(record, migration, options, hash, &written);
     }
     std::vector<OutcomeCount> counts;

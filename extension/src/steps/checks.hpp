@@ -23,6 +23,9 @@ std::vector<CheckRow> preflight_migration(const MigrationRecord &migration);
 // 55000 without a completed run.
 std::vector<CheckRow> verify_migration(const MigrationRecord &migration);
 
+// The row of a step that is not looked at, and why: of one that comes later WARN, of one that is past PASS.
+CheckRow aside_check(const MigrationRecord &migration, const StepAside &step);
+
 // What is known of a step's table without reading its rows.
 struct TriggerNote {
     std::string trigger;

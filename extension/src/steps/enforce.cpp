@@ -70,13 +70,15 @@ void require_no_violation(const MigrationRecord &migration, const ConstraintTarg
 
 class Enforcement {
 public:
+    // Of the steps in the migration's scope.
     Enforcement(const MigrationRecord &migration, ConstraintChanger &changer)
         : migration_(migration), changer_(changer) {}
 
     // False: everything is in force already.
     bool plan() {
         changer_.note(true, [&] {
-            targets_ = resolve_constraints(migration_);
+            std::vector<StepAside> aside;
+            targets_ = resolve_constraints(migration_, &aside);
             std::vector<EnforcementRecord> standing = enforcements(migration_.id, {"enforced"});
             for (EnforcementRecord &row : standing)
                 if (!stands(row)) set_enforcement_state(row, "removed", "it was gone from the catalogue");
@@ -88,6 +90,8 @@ public:
                     });
                     if (!there) pieces_.push_back(std::move(piece));
                 }
+            for (const StepAside &step : aside)
+                if (targets_.empty() && step.later) require_reached(migration_, step.step);
             if (targets_.empty())
                 throw Error(sqlstate::prerequisite_state,
                             fmt::format("migration {} has no constraint step", core::excerpt(migration_.name)), {},
@@ -125,7 +129,9 @@ public:
             changer_.note(true, [&] {
                 for (const ConstraintPiece &piece : pieces_)
                     save_hold(piece.row);
-                ensure_fingerprint(migration_);
+                MigrationRecord whole = migration_;
+                whole.scope.clear();
+                ensure_fingerprint(whole);
                 say("enforced");
             });
             TENANTMIG_FAULT("enforce_done");
@@ -254,20 +260,25 @@ std::size_t clean_up_enforcements(const MigrationRecord &migration) {
     return clean_up_enforcements(changer, migration);
 }
 
-void enforce_in_session(FunctionCallInfo call, const std::string &name, bool proofs) {
-    ConstraintSession session(call, "tenantmig.enforce", name);
-    const MigrationRecord &migration = session.record();
-    ConstraintChanger &changer = session.changer();
-    TENANTMIG_FAULT("enforce_locked");
+std::size_t enforce_scoped(ConstraintChanger &changer, const MigrationRecord &migration, bool proofs) {
     (void)clean_up_enforcements(changer, migration);
     Enforcement enforcement(migration, changer);
-    if (!enforcement.plan()) {
-        notice(fmt::format("all constraints of migration {} are enforced already", core::excerpt(name)));
-        return;
-    }
+    if (!enforcement.plan()) return 0;
     enforcement.check_gate();
     enforcement.apply();
-    if (proofs) run_proofs(changer, migration);
+    MigrationRecord whole = migration;
+    whole.scope.clear();
+    if (proofs) run_proofs(changer, whole);
+    return enforcement.size();
+}
+
+void enforce_in_session(FunctionCallInfo call, const std::string &name, bool proofs) {
+    ConstraintSession session(call, "tenantmig.enforce", name);
+    TENANTMIG_FAULT("enforce_locked");
+    if (enforce_scoped(session.changer(), session.record(), proofs) == 0)
+        notice(fmt::format("all constraints of migration {} are enforced already", core::excerpt(name)));
+    else
+        session.changer().note(false, [&] { tell_of_later_steps(session.record()); });
 }
 
 } // namespace tenantmig

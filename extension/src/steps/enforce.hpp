@@ -11,6 +11,12 @@ void enforce_in_session(FunctionCallInfo call, const std::string &name, bool pro
 // 25001, 42501, 55006, 55000 (nothing is enforced), 55P03.
 void relax_in_session(FunctionCallInfo call, const std::string &name);
 
+// The same for the constraint steps in scoped.scope, each within the lock that `changer` keeps. An attempt that was
+// killed is cleaned up first. Number of constraints that were applied, or taken back; 0: they were in force, or were
+// not.
+std::size_t enforce_scoped(ConstraintChanger &changer, const MigrationRecord &scoped, bool proofs);
+std::size_t relax_scoped(ConstraintChanger &changer, const MigrationRecord &scoped);
+
 // What an attempt that was killed has left behind is removed: what it had not put into force is gone, what a relax had
 // not taken back is in force again. Returns how many pieces there were. The caller holds the migration's lock.
 std::size_t clean_up_enforcements(ConstraintChanger &changer, const MigrationRecord &migration);

@@ -9,6 +9,7 @@
 #include "catalog/approval_store.hpp"
 #include "catalog/change_log.hpp"
 #include "catalog/run_store.hpp"
+#include "steps/checks.hpp"
 #include "steps/constraint_rights.hpp"
 #include "steps/ddl_watch.hpp"
 #include "steps/examine.hpp"
@@ -38,9 +39,10 @@ core::GateCriteria strictest(const std::vector<ConstraintTarget> &targets) {
 
 class Gate {
 public:
-    Gate(const MigrationRecord &migration, ResolvedMigration resolved, std::vector<ConstraintTarget> targets)
+    Gate(const MigrationRecord &migration, ResolvedMigration resolved, std::vector<ConstraintTarget> targets,
+         std::vector<StepAside> aside)
         : migration_(migration), name_(core::sql_literal(migration.name)), resolved_(std::move(resolved)),
-          targets_(std::move(targets)) {}
+          targets_(std::move(targets)), aside_(std::move(aside)) {}
 
     std::vector<CheckRow> checks() {
         for (const ConstraintTarget &target : targets_)
@@ -53,6 +55,8 @@ public:
         leftovers();
         rights();
         criteria();
+        for (const StepAside &step : aside_)
+            rows_.push_back(aside_check(migration_, step));
         return std::move(rows_);
     }
 
@@ -61,6 +65,7 @@ private:
     const std::string name_;
     const ResolvedMigration resolved_;
     const std::vector<ConstraintTarget> targets_;
+    const std::vector<StepAside> aside_;
     std::int64_t missing_keys_ = 0, keyless_ = 0; // over tenant keys: rows without a key now; and before the first run
     std::vector<CheckRow> rows_;
 
@@ -117,9 +122,9 @@ private:
     // Every source of every backfill step, as verify does it.
     void evidence() {
         if (resolved_.steps.empty()) return;
-        std::optional<RunRecord> run = latest_run(migration_.id, true);
         TenantDictionary tenants(resolved_.steps[0].tenant_class);
         for (const ResolvedStep &step : resolved_.steps) {
+            const std::optional<RunRecord> run = latest_run_of_step(migration_.id, step.spec.number, true);
             const std::string where = step.label() + "." + tenantmig::quoted(step.target.column.name);
             const StepFindings found =
                 examine_step(migration_, run ? std::optional(run->id) : std::nullopt, step, tenants);
@@ -196,15 +201,32 @@ private:
             "'rolled_back' OR r.state = 'failed' AND NOT EXISTS (SELECT FROM tenantmig.run_log l WHERE l.migration_id "
             "= $1 AND l.state = 'completed' AND l.id > r.id)) ORDER BY r.id DESC LIMIT 1) a ON true",
             {bigint_value(migration_.id)});
-        const bool needed = !resolved_.steps.empty(), completed = !rows.is_null(0, 1), other = !rows.is_null(0, 2);
+        const bool needed = !resolved_.steps.empty(), other = !rows.is_null(0, 2);
+        bool completed = !rows.is_null(0, 1);
+        std::string without; // steps that no completed run is about
+        for (const ResolvedStep &step : resolved_.steps) {
+            if (!completed || !own_query("SELECT FROM tenantmig.run_log WHERE migration_id = $1 AND state = "
+                                         "'completed' AND undo_started_at IS NULL AND (steps IS NULL OR $2 = ANY "
+                                         "(steps)) LIMIT 1",
+                                         {bigint_value(migration_.id), int_value(step.spec.number)})
+                                   .empty())
+                continue;
+            without += (without.empty() ? "" : ", ") + std::to_string(step.spec.number);
+        }
         const std::string expected = needed ? "completed" : "none active";
         std::string actual = completed ? "completed" : needed ? "none" : "none active", detail, hint;
         if (completed) detail = fmt::format("run {}", rows.bigint(0, 1));
+        if (!without.empty()) {
+            completed = false;
+            actual = "in part";
+            detail += fmt::format("; no completed run is about step {}", without);
+            hint = fmt::format("Fill these keys, too: CALL tenantmig.up({});", name_);
+        }
         if (other) {
             actual = rows.text_or(0, 3);
             detail = fmt::format("run {} is {}", rows.bigint(0, 2), actual);
             hint = "Let it end (resume), or take it back (cancel, rollback).";
-        } else if (needed && !completed) {
+        } else if (needed && !completed && without.empty()) {
             detail = "the migration has backfill steps";
             hint = fmt::format("Fill the keys first: CALL tenantmig.run({});", name_);
         }
@@ -310,16 +332,19 @@ private:
     // Of the rows that were without a key when the first run began that still stands: how many have one now.
     void coverage(double least) {
         Rows rows = own_query("SELECT tables FROM tenantmig.run_log WHERE migration_id = $1 AND state = 'completed' "
-                              "ORDER BY id LIMIT 1",
+                              "ORDER BY id",
                               {bigint_value(migration_.id)});
         std::int64_t before = 0;
-        if (!rows.empty())
-            for (const nlohmann::json &table : nlohmann::json::parse(rows.text_or(0, 1)))
+        std::set<int> counted; // steps, each by the first run that was about it
+        for (std::size_t i = 0; i < rows.size(); i++)
+            for (const nlohmann::json &table : nlohmann::json::parse(rows.text_or(i, 1))) {
+                if (!counted.insert(table.at("step").get<int>()).second) continue;
                 for (const ConstraintTarget &target : targets_)
                     for (const ResolvedStep &step : resolved_.steps)
                         if (table.at("step") == step.spec.number && step.target.table.oid == target.table.oid &&
                             step.target.column.number == target.column.number)
                             before += table.at("null_count").get<std::int64_t>();
+            }
         const std::int64_t filled = std::max<std::int64_t>(before - missing_keys_, 0);
         const double covered =
             before > 0 ? static_cast<double>(filled) / static_cast<double>(before) : (missing_keys_ > 0 ? 0.0 : 1.0);
@@ -332,13 +357,24 @@ private:
 } // namespace
 
 std::vector<CheckRow> gate_checks(const MigrationRecord &migration) {
-    std::vector<ConstraintTarget> targets = resolve_constraints(migration);
-    if (targets.empty())
+    std::vector<StepAside> aside;
+    std::vector<ConstraintTarget> targets = resolve_constraints(migration, &aside);
+    if (targets.empty() && aside.empty())
         throw Error(sqlstate::prerequisite_state,
                     fmt::format("migration \"{}\" has no constraint step", migration.name),
                     "A gate stands before constraints.",
                     "Add a step to the spec: constraint: {table: customers, column: company_id, not_null: true}.");
-    return Gate(migration, resolve_migration(migration), std::move(targets)).checks();
+    MigrationRecord whole = migration;
+    whole.scope.clear();
+    ResolvedMigration resolved = resolve_migration(whole);
+    if (!migration.scope.empty()) { // the keys that have to be there by then
+        const int last = *std::max_element(migration.scope.begin(), migration.scope.end());
+        std::erase_if(resolved.steps, [last](const ResolvedStep &step) { return step.spec.number > last; });
+    }
+    aside.insert(aside.end(), resolved.aside.begin(), resolved.aside.end());
+    std::sort(aside.begin(), aside.end(), [](const StepAside &a, const StepAside &b) { return a.step < b.step; });
+    if (!migration.scope.empty()) aside.clear();
+    return Gate(migration, std::move(resolved), std::move(targets), std::move(aside)).checks();
 }
 
 bool gate_open(const std::vector<CheckRow> &checks) {

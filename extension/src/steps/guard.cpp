@@ -327,8 +327,10 @@ std::string options_of(const nlohmann::json &step) {
     return options.dump();
 }
 
-std::vector<GuardOutcome> attach_steps(const MigrationRecord &migration, const std::vector<core::GuardStep> &steps) {
+std::vector<GuardOutcome> attach_steps(const MigrationRecord &scoped, const std::vector<core::GuardStep> &steps) {
     LockTimeout timeout;
+    MigrationRecord migration = scoped; // a guard's backfill step need not be in the scope
+    migration.scope.clear();
     const bool asks_backfill = std::any_of(steps.begin(), steps.end(), [](const core::GuardStep &step) {
         return step.kind == core::GuardKind::tenant_key;
     });
@@ -336,18 +338,19 @@ std::vector<GuardOutcome> attach_steps(const MigrationRecord &migration, const s
     if (asks_backfill) resolved = resolve_migration(migration);
     const nlohmann::json document = nlohmann::json::parse(migration.spec);
     const core::Spec spec = core::parse_spec(document);
-    NameBook names(migration.identity);
+    MigrationNames names(migration);
     lock_guards();
     fire_deferred_as_caller();
     std::vector<GuardOutcome> outcomes;
     for (const core::GuardStep &step : steps) {
-        const GuardTarget target = resolve_guard(step, names, root_for(spec, step, names), migration.name);
+        NameBook &book = names.of(step.number);
+        const GuardTarget target = resolve_guard(step, book, root_for(spec, step, book), migration.name);
         const ResolvedStep *backfill = nullptr;
         if (step.kind == core::GuardKind::tenant_key) {
             check_guard(resolved, target);
             backfill = backfill_of(resolved, target);
         }
-        if (names.replaced()) {
+        if (names.replaced(step.number)) {
             require_rights_of_creator(migration, target.table);
             for (const Table &table : target.looked_at)
                 require_rights_of_creator(migration, table);
@@ -357,6 +360,19 @@ std::vector<GuardOutcome> attach_steps(const MigrationRecord &migration, const s
             attach(&migration, target, backfill, options_of(document.at("steps").at(place).at("guard"))));
     }
     return outcomes;
+}
+
+// Those of a later segment are attached when up has reached it.
+std::vector<core::GuardStep> reached_steps(const MigrationRecord &migration, std::vector<core::GuardStep> steps,
+                                           bool one) {
+    const Reach reach = reach_of(migration);
+    if (reach.later.empty()) return steps;
+    std::vector<core::GuardStep> reached;
+    for (const core::GuardStep &step : steps)
+        if (reach.reaches(step.number)) reached.push_back(step);
+    if (reached.empty() || one) require_reached(migration, steps.front().number);
+    if (reached.size() < steps.size()) tell_of_later_steps(migration);
+    return reached;
 }
 
 // A guard whose trigger has gone leaves nothing that its table's owner could be asked of.
@@ -420,10 +436,11 @@ GuardOutcome detach(const GuardRecord &guard) {
 }
 } // namespace
 
-std::vector<GuardTarget> resolve_guards(const core::Spec &spec, NameBook &names) {
+std::vector<GuardTarget> resolve_guards(const core::Spec &spec, MigrationNames &names) {
     std::vector<GuardTarget> targets;
     for (const core::GuardStep &step : spec.guards) {
-        GuardTarget target = resolve_guard(step, names, root_for(spec, step, names), spec.migration);
+        NameBook &book = names.of(step.number);
+        GuardTarget target = resolve_guard(step, book, root_for(spec, step, book), spec.migration);
         for (const GuardTarget &other : targets)
             if (other.table.oid == target.table.oid && same_guard(other.definition, target.definition))
                 throw Error(sqlstate::spec_invalid, fmt::format("spec: {}: the same guard twice", step.path),
@@ -440,7 +457,7 @@ void check_guards(const ResolvedMigration &migration, const std::vector<GuardTar
 
 std::vector<GuardOutcome> attach_guards(const MigrationRecord &migration, std::optional<std::int32_t> step) {
     require_owner(migration);
-    return attach_steps(migration, chosen_steps(migration, step));
+    return attach_steps(migration, reached_steps(migration, chosen_steps(migration, step), step.has_value()));
 }
 
 std::vector<GuardOutcome> detach_guards(const MigrationRecord &migration, std::optional<std::int32_t> step) {
@@ -501,9 +518,28 @@ GuardOutcome detach_guard_alone(std::int64_t guard) {
 }
 
 void attach_capture_guards(const MigrationRecord &migration) {
+    MigrationRecord whole = migration;
+    whole.scope.clear();
+    const core::Spec spec = migration_spec(whole);
     std::vector<core::GuardStep> filling;
-    for (const core::GuardStep &guard : migration_spec(migration).guards)
+    for (const core::GuardStep &guard : spec.guards)
         if (guard.kind == core::GuardKind::tenant_key && guard.mode == core::GuardMode::fill) filling.push_back(guard);
+    if (!migration.scope.empty()) { // those that stand beside the run's steps, on their columns
+        MigrationNames names(whole);
+        const Reach reach = reach_of(whole);
+        const core::Spec run = migration_spec(migration);
+        std::erase_if(filling, [&](const core::GuardStep &guard) {
+            if (!reach.reaches(guard.number)) return true;
+            NameBook &book = names.of(guard.number);
+            return std::none_of(run.steps.begin(), run.steps.end(), [&](const core::BackfillStep &step) {
+                if (names.segment_of(step.number) != names.segment_of(guard.number)) return false;
+                const Table table = book.table(guard.table, guard.path + ".table");
+                return book.table(step.table, step.path + ".table").oid == table.oid &&
+                       book.column(table, step.column, step.path + ".column").number ==
+                           book.column(table, guard.column, guard.path + ".column").number;
+            });
+        });
+    }
     if (!filling.empty()) (void)attach_steps(migration, filling);
 }
 

@@ -8,7 +8,7 @@ namespace tenantmig {
 // While a spec is checked: resolves the names of its guard steps, so that `names` remembers them. To be called before
 // resolve_spec(); what it returns goes to check_guards() afterwards. Errors of resolve_guard(), and TM001 for the same
 // guard twice.
-std::vector<GuardTarget> resolve_guards(const core::Spec &spec, NameBook &names);
+std::vector<GuardTarget> resolve_guards(const core::Spec &spec, MigrationNames &names);
 // A guard of kind tenant_key must have its backfill step, and evidence that can be read for one row. TM001, TM011,
 // 0A000.
 void check_guards(const ResolvedMigration &migration, const std::vector<GuardTarget> &targets);
@@ -19,7 +19,8 @@ struct GuardOutcome {
                                                                 // missing
     std::int64_t guard = 0;
 };
-// Attaches the guards of all guard steps, or of one. Idempotent. Errors as of the SQL function.
+// Attaches the guards of all guard steps, or of one. Idempotent. Errors as of the SQL function; TM019 if the step, or
+// each of them, comes after a structural step that is not applied.
 std::vector<GuardOutcome> attach_guards(const MigrationRecord &migration, std::optional<std::int32_t> step);
 std::vector<GuardOutcome> detach_guards(const MigrationRecord &migration, std::optional<std::int32_t> step);
 

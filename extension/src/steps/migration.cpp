@@ -32,20 +32,131 @@ void require_utf8(const std::string &text) {
                 "Rename what the migration names, or restore the database into one WITH ENCODING 'UTF8'.");
 }
 
-ResolvedMigration resolve_with_guards(const core::Spec &spec) {
-    NameBook names;
+// The steps of one segment; `all`: the whole spec.
+ResolvedMigration resolve_with_guards(const core::Spec &spec, const core::Spec &all, MigrationNames &names) {
     std::vector<GuardTarget> guards = resolve_guards(spec, names);
-    (void)resolve_constraints(spec, names); // checked, and remembered by name
-    ResolvedMigration resolved = resolve_spec(spec, std::move(names));
+    (void)resolve_constraints(spec, all, names); // checked, and remembered by name
+    ResolvedMigration resolved = resolve_spec(spec, names);
     check_guards(resolved, guards);
     return resolved;
 }
+
+// The steps that stand between the structural step `segment` (0: none) and the next one.
+core::Spec select_segment(const core::Spec &spec, const MigrationNames &names, int segment) {
+    std::vector<int> numbers;
+    for (const core::StepRef &step : spec.order)
+        if (!core::is_structural(step.kind) && names.segment_of(step.number) == segment) numbers.push_back(step.number);
+    return core::select_steps(spec, numbers);
+}
+
+std::string shown(const std::vector<std::string> &parts) {
+    std::string text;
+    for (const std::string &part : parts)
+        text += (text.empty() ? "" : ", ") + part;
+    return text;
+}
+
+// One line for a step that is not a backfill, or whose names come later: as the document writes it.
+CheckedStep as_written(const core::Spec &spec, const core::StepRef &ref) {
+    CheckedStep line;
+    line.step = ref.number;
+    line.kind = ref.kind;
+    switch (ref.kind) {
+    case core::StepKind::backfill:
+        line.relation = spec.steps[ref.index].table;
+        line.column = spec.steps[ref.index].column;
+        break;
+    case core::StepKind::guard:
+        line.relation = spec.guards[ref.index].table;
+        line.column = spec.guards[ref.index].column;
+        line.note = core::kind_name(spec.guards[ref.index].kind);
+        break;
+    case core::StepKind::constraint:
+        line.relation = spec.constraints[ref.index].table;
+        line.column = spec.constraints[ref.index].column;
+        break;
+    case core::StepKind::add_column:
+        line.relation = spec.added_columns[ref.index].table;
+        line.column = spec.added_columns[ref.index].column;
+        line.note = spec.added_columns[ref.index].type;
+        break;
+    case core::StepKind::drop_column:
+        line.relation = spec.dropped_columns[ref.index].table;
+        line.column = spec.dropped_columns[ref.index].column;
+        break;
+    case core::StepKind::index: {
+        const core::IndexStep &index = spec.indexes[ref.index];
+        line.relation = index.table;
+        std::vector<std::string> columns;
+        for (const core::IndexColumn &column : index.columns)
+            columns.push_back(column.column);
+        line.column = shown(columns);
+        line.note = index.name;
+        break;
+    }
+    case core::StepKind::rekey: {
+        const core::RekeyStep &rekey = spec.rekeys[ref.index];
+        line.relation = rekey.root;
+        line.column = rekey.column;
+        std::vector<std::string> tables;
+        for (const core::RekeyTable &table : rekey.tables)
+            tables.push_back(table.table);
+        line.note = "tables: " + shown(tables);
+        break;
+    }
+    case core::StepKind::sql:
+        line.note = spec.sqls[ref.index].down.empty() ? "without a way back" : "with a way back";
+        break;
+    }
+    return line;
+}
+
+void list_backfill(const ResolvedStep &step, std::vector<CheckedStep> &lines) {
+    const StepTarget &target = step.target;
+    std::string key;
+    for (AttrNumber number : target.key)
+        key += (key.empty() ? "" : ", ") + tenantmig::quoted(target.table.at(number).name);
+    for (const ResolvedSource &source : step.sources) {
+        const char *kind = source.kind == core::SourceKind::children ? "rows that point here"
+                           : source.kind == core::SourceKind::parent ? "the row's parent"
+                           : source.kind == core::SourceKind::path   ? "a parent over several hops"
+                                                                     : "a polymorphic reference";
+        lines.push_back({step.spec.number, core::StepKind::backfill, step.label(), target.column.name, source.label,
+                         source.tenant_label(), fmt::format("{}; rows are identified by ({})", kind, key)});
+    }
+}
+
+// Backfills that can be resolved stand where the order of execution puts them.
+std::vector<CheckedStep> list_steps(const core::Spec &spec, const MigrationNames &names,
+                                    const ResolvedMigration &first) {
+    std::vector<CheckedStep> lines;
+    std::size_t backfills = 0;
+    for (const core::StepRef &ref : spec.order) {
+        const int segment = names.segment_of(ref.number);
+        if (ref.kind == core::StepKind::backfill && segment == 0) {
+            list_backfill(first.steps.at(backfills++), lines);
+            continue;
+        }
+        CheckedStep line = as_written(spec, ref);
+        if (segment != 0)
+            line.note +=
+                fmt::format("{}names are resolved when step {} is applied", line.note.empty() ? "" : "; ", segment);
+        lines.push_back(std::move(line));
+    }
+    return lines;
+}
+
+CheckedMigration check(const core::Spec &spec) {
+    MigrationNames names(spec);
+    const ResolvedMigration first = resolve_with_guards(select_segment(spec, names, 0), spec, names);
+    return {list_steps(spec, names, first), names.json()};
+}
 } // namespace
 
-ResolvedMigration check_migration(const std::string &spec) {
+CheckedMigration check_migration(const std::string &spec) {
     LockTimeout timeout;
     require_utf8(spec);
-    return resolve_with_guards(core::parse_spec_text(spec));
+    return check(core::parse_spec_text(spec));
 }
 
 MigrationRecord create_migration(const std::string &document) {
@@ -63,8 +174,16 @@ MigrationRecord create_migration(const std::string &document) {
                             core::sql_literal(spec.migration)));
         return *existing;
     }
-    ResolvedMigration resolved = resolve_with_guards(spec);
-    return insert_migration(spec.migration, spec.description, spec.version, document, resolved.identity);
+    return insert_migration(spec.migration, spec.description, spec.version, document, check(spec).identity);
+}
+
+void resolve_segment(MigrationRecord &migration, int step) {
+    MigrationRecord whole = migration;
+    whole.scope.clear();
+    const core::Spec spec = migration_spec(whole);
+    MigrationNames names(migration);
+    (void)resolve_with_guards(select_segment(spec, names, names.segment_of(step)), spec, names);
+    store_names(migration, names);
 }
 
 namespace {

@@ -301,16 +301,67 @@ Stop run_steps(OnlineWorker &worker) {
 }
 } // namespace
 
-std::int64_t prepare_run(const MigrationRecord &record, const OnlineOptions &options, bool must_resume,
-                         bool may_resume) {
+namespace {
+std::string listed(const std::vector<int> &steps) {
+    std::string text = steps.size() == 1 ? "step " : "steps ";
+    for (std::size_t i = 0; i < steps.size(); i++)
+        text += (i ? ", " : "") + std::to_string(steps[i]);
+    return text;
+}
+
+// A run of all steps of the document has no list of them, so that it is one of those that there always were.
+void normalize_scope(MigrationRecord &record) {
+    MigrationRecord whole = record;
+    whole.scope.clear();
+    if (!reach_of(whole).structural && all_steps_of_run(whole, record.scope) == all_steps_of_run(whole, {}))
+        record.scope.clear();
+}
+
+void require_same_steps(const MigrationRecord &record, const RunRecord &run) {
+    const std::vector<int> steps = all_steps_of_run(record, run.steps);
+    if (record.scope.empty() || all_steps_of_run(record, record.scope) == steps) return;
+    const std::string name = core::sql_literal(record.name);
+    throw Error(
+        sqlstate::prerequisite_state,
+        fmt::format("run {} of migration {} is not finished", run.id, core::excerpt(record.name)),
+        fmt::format("It is {}, and about {}.", run.state == "running" ? "interrupted" : run.state, listed(steps)),
+        fmt::format("CALL tenantmig.run({0}) takes it up; SELECT tenantmig.cancel({0}) ends it.", name));
+}
+
+// The latest runs of these steps.
+void require_no_undo_begun(const MigrationRecord &record) {
+    std::vector<std::optional<RunRecord>> last;
+    if (record.scope.empty()) last.push_back(latest_run(record.id, false));
+    for (int step : record.scope)
+        last.push_back(latest_run_of_step(record.id, step, false));
+    for (const auto &run : last)
+        if (run && run->state != "rolled_back" && undo_started(run->id))
+            throw Error(sqlstate::prerequisite_state, fmt::format("run {} is being undone", run->id),
+                        "An undo by batches has begun, and is not finished.",
+                        fmt::format("CALL tenantmig.undo({}) goes on with it.", run->id));
+}
+} // namespace
+
+std::int64_t prepare_run(MigrationRecord &record, const OnlineOptions &options, bool must_resume, bool may_resume) {
     require_owner(record);
     if (has_leftovers(record)) (void)clean_up_enforcements(record);
     lock_migration(record);
+    const auto run = unfinished_run(record.id);
+    if (run) {
+        require_same_steps(record, *run);
+        record.scope = run->steps;
+    } else {
+        record.scope = steps_to_run(record);
+        normalize_scope(record);
+    }
     ResolvedMigration migration = resolve_migration(record);
-    if (migration.by_name) update_identity(record.id, migration.identity);
+    if (migration.by_name) {
+        update_identity(record.id, migration.identity);
+        record.identity = migration.identity;
+    }
     std::string hash = hash_plan(migration);
     std::string name = core::sql_literal(record.name);
-    if (auto run = unfinished_run(record.id)) {
+    if (run) {
         if (!may_resume)
             throw Error(sqlstate::prerequisite_state,
                         fmt::format("run {} of migration {} is not finished", run->id, core::excerpt(record.name)),
@@ -334,21 +385,20 @@ std::int64_t prepare_run(const MigrationRecord &record, const OnlineOptions &opt
         clear_request(run->id);
         return run->id;
     }
-    if (auto last = latest_run(record.id, false); last && last->state != "rolled_back" && undo_started(last->id))
-        throw Error(sqlstate::prerequisite_state, fmt::format("run {} is being undone", last->id),
-                    "An undo by batches has begun, and is not finished.",
-                    fmt::format("CALL tenantmig.undo({}) goes on with it.", last->id));
+    require_no_undo_begun(record);
     if (must_resume)
         throw Error(sqlstate::prerequisite_state,
                     fmt::format("migration {} has no run to resume", core::excerpt(record.name)),
                     "There is no paused, failed or interrupted online run.",
                     fmt::format("SELECT tenantmig.start({}) begins one.", name));
     if (options.plan_hash) check_approved_plan(record, migration, hash, *options.plan_hash, options.max_count_change);
-    return insert_online_run(record.id, hash, options.workers);
+    return insert_online_run(record.id, hash, options.workers, record.scope);
 }
 
-void lead_run(Transactions &transactions, RunShared *shared, dsm_handle own_segment, const MigrationRecord &record,
-              ActiveLock &lock) {
+RunEnd lead_run(Transactions &transactions, RunShared *shared, dsm_handle own_segment, const MigrationRecord &record,
+                ActiveLock &lock) {
+    MigrationRecord whole = record;
+    whole.scope.clear();
     OnlineWorker worker(transactions, shared, record, 1);
     worker.lock = &lock;
     std::unique_ptr<Crew> crew;
@@ -373,7 +423,7 @@ void lead_run(Transactions &transactions, RunShared *shared, dsm_handle own_segm
         worker.tell("starting", "", "");
         transactions.run(false, [&] {
             take_baseline(record, worker.migration.steps, shared->run);
-            ensure_fingerprint(record);
+            ensure_fingerprint(whole);
         });
         worker.insist(true, [&] { attach_capture_guards(record); });
         if (shared->worker_limit > 1) {
@@ -408,12 +458,43 @@ void lead_run(Transactions &transactions, RunShared *shared, dsm_handle own_segm
         if (!failure) throw; // without our tables there is nothing to note it in; the first error tells why
     }
     if (failure) std::rethrow_exception(failure);
-    if (transactions.in_session() && std::string_view(change.state) == "paused")
-        notice(fmt::format("run {} is paused{}{}; CALL tenantmig.run({}) goes on", shared->run,
-                           change.error.empty() ? "" : ": ", change.error, core::sql_literal(record.name)));
+    return {shared->run, change.state, change.error};
 }
 
 // ---- in a session
+
+namespace {
+// Whatever ends a session that leads: the workers must not wait for it.
+void leader_detaches(dsm_segment *, Datum argument) {
+    auto *shared = reinterpret_cast<RunShared *>(DatumGetPointer(argument));
+    {
+        SpinGuard guard(&shared->mutex);
+        shared->leader_gone = true;
+    }
+    ConditionVariableBroadcast(&shared->changed);
+}
+
+RunEnd lead_in_session(Transactions &transactions, ActiveLock &lock, const MigrationRecord &record, std::int64_t run,
+                       const OnlineOptions &options) {
+    Segment segment = create_run_segment(run, options.workers, InvalidTransactionId, options.budget);
+    auto *shared = static_cast<RunShared *>(segment.address());
+    dsm_segment *own = segment.get();
+    pg_call([own, shared] { on_dsm_detach(own, leader_detaches, PointerGetDatum(shared)); });
+    return lead_run(transactions, shared, segment.handle(), record, lock);
+}
+} // namespace
+
+RunEnd run_scoped(Transactions &transactions, ActiveLock &lock, const MigrationRecord &scoped,
+                  const OnlineOptions &options) {
+    MigrationRecord record = scoped;
+    std::int64_t run = 0;
+    transactions.run(true, [&] {
+        record = get_migration(scoped.id);
+        record.scope = scoped.scope;
+        run = prepare_run(record, options, false, true);
+    });
+    return lead_in_session(transactions, lock, record, run, options);
+}
 
 void run_in_session(FunctionCallInfo call, const std::string &name, const OnlineOptions &wanted) {
     auto transactions = session_transactions(call, "tenantmig.run");
@@ -430,6 +511,7 @@ void run_in_session(FunctionCallInfo call, const std::string &name, const Online
     transactions->run(true, [&] {
         record = get_migration(name);
         run = prepare_run(record, options, false, true);
+        tell_of_later_steps(record);
     });
     ActiveLock lock;
     bool locked = false;
@@ -438,8 +520,10 @@ void run_in_session(FunctionCallInfo call, const std::string &name, const Online
         throw Error(sqlstate::object_in_use,
                     fmt::format("another run is active on migration {}", core::excerpt(record.name)),
                     "It began at this moment.", "SELECT * FROM tenantmig.stat_progress shows it.");
-    Segment segment = create_run_segment(run, 1, InvalidTransactionId, options.budget);
-    lead_run(*transactions, static_cast<RunShared *>(segment.address()), segment.handle(), record, lock);
+    const RunEnd end = lead_in_session(*transactions, lock, record, run, options);
+    if (end.state == "paused")
+        notice(fmt::format("run {} is paused{}{}; CALL tenantmig.run({}) goes on", end.run,
+                           end.error.empty() ? "" : ": ", end.error, core::sql_literal(record.name)));
 }
 
 // ---- requests

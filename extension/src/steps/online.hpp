@@ -172,14 +172,27 @@ private:
 
 // ---- runs
 
-// Checks, and the run's row: a new one, or the one to take up. In the caller's transaction.
-std::int64_t prepare_run(const MigrationRecord &record, const OnlineOptions &options, bool must_resume,
-                         bool may_resume);
-// All that the leader does, until the run is completed, paused, cancelled or failed. The lock is held already.
-void lead_run(Transactions &transactions, RunShared *shared, dsm_handle segment, const MigrationRecord &record,
-              ActiveLock &lock);
+// Checks, and the run's row: a new one, or the one to take up. In the caller's transaction. With a scope: a run of
+// exactly these steps, 55000 if another one is not finished; without: any, or steps_to_run(). Sets the scope.
+std::int64_t prepare_run(MigrationRecord &record, const OnlineOptions &options, bool must_resume, bool may_resume);
+
+struct RunEnd {
+    std::int64_t run = 0;
+    std::string state, error; // completed, paused, cancelled, failed; of an undo: rolled_back, paused, cancelled
+};
+// All that the leader does, until the run is completed, paused, cancelled or failed. The lock is held already. An error
+// is noted, and goes on; failed without an error: a worker failed.
+RunEnd lead_run(Transactions &transactions, RunShared *shared, dsm_handle segment, const MigrationRecord &record,
+                ActiveLock &lock);
 // What a worker of another process does: walks until the leader says that it is over.
 void follow_run(Transactions &transactions, RunShared *shared, const MigrationRecord &record, std::int32_t number);
+
+// A run over exactly the backfill steps in record.scope, led from this session; options.workers beside it. Takes up the
+// unfinished run of these steps if there is one. The lock is held already, no transaction is open. Errors as of run().
+RunEnd run_scoped(Transactions &transactions, ActiveLock &lock, const MigrationRecord &scoped,
+                  const OnlineOptions &options);
+// Takes a run back by batches, as undo() does. The lock of its migration is held already, no transaction is open.
+RunEnd undo_scoped(Transactions &transactions, ActiveLock &lock, std::int64_t run, std::int64_t budget);
 
 void run_in_session(FunctionCallInfo call, const std::string &migration, const OnlineOptions &options);
 std::int64_t start_in_background(const std::string &migration, const OnlineOptions &options, bool resume);

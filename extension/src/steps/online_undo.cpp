@@ -174,41 +174,37 @@ Stop undo_entries(OnlineWorker &worker, const MigrationRecord &record) {
 }
 } // namespace
 
-void undo_online(FunctionCallInfo call, std::int64_t id, std::int64_t budget) {
-    auto transactions = session_transactions(call, "tenantmig.undo");
-    MigrationRecord record;
-    transactions->run(true, [&] {
-        RunRecord run = get_run(id);
-        record = get_migration(run.migration_id);
-        require_owner(record);
-        require_undoable(run);
-        lock_migration(record);
-        lock_run(id);
-        require_undoable(get_run(id));
-        require_intact_log(id);
-        mark_undo_started(id);
-        retire_workers(id);
-        clear_request(id);
-    });
-    ActiveLock lock;
-    bool locked = false;
-    transactions->run(false, [&] { locked = lock.acquire(record.id); });
-    if (!locked)
-        throw Error(sqlstate::object_in_use,
-                    fmt::format("another run is active on migration {}", core::excerpt(record.name)),
-                    "It began at this moment.", "SELECT * FROM tenantmig.stat_progress shows it.");
+namespace {
+// The transaction that the undo begins with. Returns the run's migration.
+MigrationRecord begin_undo(std::int64_t id) {
+    RunRecord run = get_run(id);
+    MigrationRecord record = get_migration(run.migration_id);
+    require_owner(record);
+    require_undoable(run);
+    lock_migration(record);
+    lock_run(id);
+    require_undoable(get_run(id));
+    require_intact_log(id);
+    mark_undo_started(id);
+    retire_workers(id);
+    clear_request(id);
+    return record;
+}
+
+RunEnd undo_led(Transactions &transactions, ActiveLock &lock, const MigrationRecord &record, std::int64_t id,
+                std::int64_t budget) {
     Segment segment = create_run_segment(id, 1, InvalidTransactionId, budget);
     auto *shared = static_cast<RunShared *>(segment.address());
-    OnlineWorker worker(*transactions, shared, record, 1);
+    OnlineWorker worker(transactions, shared, record, 1);
     worker.lock = &lock;
-    transactions->run(false, [&] {
+    transactions.run(false, [&] {
         std::int32_t highest = highest_batch(id);
         SpinGuard guard(&shared->mutex);
         shared->next_batch = highest + 1;
         shared->slots[0].pid = MyProcPid;
     });
     Stop stop = undo_entries(worker, record);
-    transactions->run(true, [&] {
+    transactions.run(true, [&] {
         worker.report.state = "done";
         worker.report.throttle.clear();
         worker.report.done = worker.report.written = 0;
@@ -219,7 +215,32 @@ void undo_online(FunctionCallInfo call, std::int64_t id, std::int64_t budget) {
         withdraw_run(id, actor_name(), fmt::format("run {} was rolled back", id));
         set_run_state(id, "rolled_back", "");
     });
-    if (stop != Stop::no) notice(fmt::format("the undo of run {} is paused; CALL tenantmig.undo({}) goes on", id, id));
+    if (stop == Stop::no) return {id, "rolled_back", ""};
+    const bool budget_used = worker.deadline != 0 && GetCurrentTimestamp() >= worker.deadline;
+    return {id, stop == Stop::cancel ? "cancelled" : "paused", budget_used ? "budget used up" : ""};
+}
+} // namespace
+
+RunEnd undo_scoped(Transactions &transactions, ActiveLock &lock, std::int64_t run, std::int64_t budget) {
+    MigrationRecord record;
+    transactions.run(true, [&] { record = begin_undo(run); });
+    return undo_led(transactions, lock, record, run, budget);
+}
+
+void undo_online(FunctionCallInfo call, std::int64_t id, std::int64_t budget) {
+    auto transactions = session_transactions(call, "tenantmig.undo");
+    MigrationRecord record;
+    transactions->run(true, [&] { record = begin_undo(id); });
+    ActiveLock lock;
+    bool locked = false;
+    transactions->run(false, [&] { locked = lock.acquire(record.id); });
+    if (!locked)
+        throw Error(sqlstate::object_in_use,
+                    fmt::format("another run is active on migration {}", core::excerpt(record.name)),
+                    "It began at this moment.", "SELECT * FROM tenantmig.stat_progress shows it.");
+    const RunEnd end = undo_led(*transactions, lock, record, id, budget);
+    if (end.state != "rolled_back")
+        notice(fmt::format("the undo of run {} is paused; CALL tenantmig.undo({}) goes on", id, id));
 }
 
 } // namespace tenantmig

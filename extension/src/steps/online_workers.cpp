@@ -84,7 +84,9 @@ void work(RunShared *shared, dsm_handle segment, std::int32_t number) {
     }
     MigrationRecord record;
     transactions->run(false, [&] {
-        record = get_migration(get_run(shared->run).migration_id);
+        const RunRecord run = get_run(shared->run);
+        record = get_migration(run.migration_id);
+        record.scope = run.steps;
         if (number > 1) stay_in_crew(record.id);
     });
     if (number > 1) {
@@ -173,6 +175,7 @@ std::int64_t start_in_background(const std::string &name, const OnlineOptions &w
         options.workers = run ? run_workers(run->id) : 1;
     }
     std::int64_t run = prepare_run(record, options, resume, resume);
+    tell_of_later_steps(record);
     Segment segment =
         create_run_segment(run, options.workers, pg_call([] { return GetCurrentTransactionId(); }), options.budget);
     auto *shared = static_cast<RunShared *>(segment.address());

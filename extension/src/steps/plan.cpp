@@ -1,5 +1,8 @@
 #include "core/spec.hpp"
 
+#include "catalog/enforcement_store.hpp"
+#include "catalog/guard_store.hpp"
+#include "catalog/step_store.hpp"
 #include "engine/write_path.hpp"
 #include "steps/checks.hpp"
 
@@ -70,8 +73,8 @@ std::vector<TriggerNote> update_triggers(const ResolvedStep &step) {
     return result;
 }
 
-std::vector<PlanRow> plan_migration(const MigrationRecord &record) {
-    ResolvedMigration migration = resolve_migration(record);
+namespace {
+std::vector<PlanRow> plan_backfills(const ResolvedMigration &migration) {
     std::vector<PlanRow> result;
     for (const StepForecast &forecast : forecast(migration, false)) {
         const ResolvedStep &step = *forecast.step;
@@ -124,6 +127,106 @@ std::vector<PlanRow> plan_migration(const MigrationRecord &record) {
                               "no row without a tenant key",
                               std::nullopt,
                               std::nullopt});
+    }
+    return result;
+}
+
+// The table that a step is about, as the document writes it.
+std::string written_table(const core::Spec &spec, const core::StepRef &ref) {
+    switch (ref.kind) {
+    case core::StepKind::backfill:
+        return spec.steps[ref.index].table;
+    case core::StepKind::guard:
+        return spec.guards[ref.index].table;
+    case core::StepKind::constraint:
+        return spec.constraints[ref.index].table;
+    case core::StepKind::add_column:
+        return spec.added_columns[ref.index].table;
+    case core::StepKind::drop_column:
+        return spec.dropped_columns[ref.index].table;
+    case core::StepKind::index:
+        return spec.indexes[ref.index].table;
+    case core::StepKind::rekey:
+        return spec.rekeys[ref.index].root;
+    case core::StepKind::sql:
+        break;
+    }
+    return {};
+}
+
+PlanRow one_row(const core::StepRef &ref, const std::string &relation, const std::string &outcome,
+                const std::string &note) {
+    return {ref.number,
+            std::string(core::step_name(ref.kind)),
+            {relation, outcome, std::nullopt, 0, 0},
+            "none",
+            "",
+            note,
+            std::nullopt,
+            std::nullopt};
+}
+
+void plan_structural(const MigrationRecord &record, const core::Spec &spec, const core::StepRef &ref,
+                     std::vector<PlanRow> &result) {
+    const StepState state = get_step_state(record.id, ref.number);
+    result.push_back(one_row(ref, written_table(spec, ref), state.state.empty() ? "apply" : state.state, state.phase));
+}
+
+// What stands of a guard or constraint step that can be looked at.
+PlanRow plan_guard(const MigrationRecord &record, const core::StepRef &ref, const core::GuardStep &step) {
+    const std::vector<GuardRecord> guards = guards_of(record.id);
+    const bool there =
+        std::any_of(guards.begin(), guards.end(), [&](const GuardRecord &guard) { return guard.step == step.number; });
+    PlanRow row = one_row(ref, step.table, there ? "attached" : "attach", std::string(core::kind_name(step.kind)));
+    if (!there) row.locks = fmt::format("SHARE ROW EXCLUSIVE on {}", step.table);
+    return row;
+}
+
+PlanRow plan_constraint(const MigrationRecord &record, const core::StepRef &ref, const core::ConstraintStep &step) {
+    const std::vector<EnforcementRecord> rows = enforcements(record.id, {"enforced"});
+    const bool there =
+        std::any_of(rows.begin(), rows.end(), [&](const EnforcementRecord &row) { return row.step == step.number; });
+    PlanRow row = one_row(ref, step.table, there ? "enforced" : "enforce", there ? "" : "the gate decides");
+    if (!there) row.locks = fmt::format("ACCESS EXCLUSIVE on {}, for moments", step.table);
+    return row;
+}
+} // namespace
+
+std::vector<PlanRow> plan_migration(const MigrationRecord &record) {
+    ResolvedMigration migration = resolve_migration(record);
+    std::vector<PlanRow> backfills = plan_backfills(migration);
+    MigrationRecord whole = record;
+    whole.scope.clear();
+    const core::Spec spec = migration_spec(whole);
+    if (!has_structural(spec) || !record.scope.empty()) return backfills;
+    const Reach reach = reach_of(whole);
+    const MigrationNames names(whole);
+    std::vector<PlanRow> result;
+    auto next = backfills.begin();
+    for (const core::StepRef &ref : spec.order) {
+        const auto aside = [&](const std::vector<StepAside> &list) {
+            const auto found =
+                std::find_if(list.begin(), list.end(), [&](const StepAside &step) { return step.step == ref.number; });
+            if (found != list.end())
+                result.push_back(
+                    one_row(ref, written_table(spec, ref), found->later ? "comes later" : "past", found->reason));
+            return found != list.end();
+        };
+        if (aside(reach.later) || aside(migration.aside)) continue;
+        switch (ref.kind) {
+        case core::StepKind::backfill: // those of a segment as they are executed, where the first of them stands
+            while (next != backfills.end() && names.segment_of(next->step) == names.segment_of(ref.number))
+                result.push_back(std::move(*next++));
+            break;
+        case core::StepKind::guard:
+            result.push_back(plan_guard(record, ref, spec.guards[ref.index]));
+            break;
+        case core::StepKind::constraint:
+            result.push_back(plan_constraint(record, ref, spec.constraints[ref.index]));
+            break;
+        default:
+            plan_structural(record, spec, ref, result);
+        }
     }
     return result;
 }

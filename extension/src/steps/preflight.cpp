@@ -139,6 +139,17 @@ void check_rights(Checks &checks, const MigrationRecord &migration) {
 }
 } // namespace
 
+CheckRow aside_check(const MigrationRecord &migration, const StepAside &step) {
+    const std::string detail = fmt::format("{}: {}", step_label(step.step, step.kind), step.reason);
+    if (!step.later) return {"step", "PASS", "past", "past", detail, ""};
+    return {"step",
+            "WARN",
+            "reached",
+            "comes later",
+            detail,
+            fmt::format("CALL tenantmig.up({}) takes the steps in their order.", core::sql_literal(migration.name))};
+}
+
 std::vector<CheckRow> preflight_migration(const MigrationRecord &record) {
     ResolvedMigration migration = resolve_migration(record);
     Checks checks;
@@ -148,7 +159,10 @@ std::vector<CheckRow> preflight_migration(const MigrationRecord &record) {
     }
     if (!migration.spec.constraints.empty()) check_rights(checks, record);
     check_server(checks, record);
-    return checks.take();
+    std::vector<CheckRow> rows = checks.take();
+    for (const StepAside &step : migration.aside)
+        rows.push_back(aside_check(record, step));
+    return rows;
 }
 
 } // namespace tenantmig

@@ -33,22 +33,17 @@ void withdraw_all(std::vector<EnforcementRecord> &rows, ConstraintChanger &chang
     TENANTMIG_FAULT("relax_done");
 }
 
-void relax_in_session(FunctionCallInfo call, const std::string &name) {
-    ConstraintSession session(call, "tenantmig.relax", name);
-    const MigrationRecord &migration = session.record();
-    ConstraintChanger &changer = session.changer();
-    TENANTMIG_FAULT("relax_locked");
-    const std::size_t cleaned = clean_up_enforcements(changer, migration);
+namespace {
+// Takes back what is enforced of the steps in the migration's scope.
+std::size_t relax_standing(ConstraintChanger &changer, const MigrationRecord &migration) {
     std::vector<EnforcementRecord> rows;
     changer.note(false, [&] { rows = enforcements(migration.id, {"enforced"}); });
-    if (rows.empty()) {
-        if (cleaned > 0) return;
-        throw Error(sqlstate::prerequisite_state,
-                    fmt::format("nothing is enforced for migration {}", core::excerpt(name)), {},
-                    fmt::format("CALL tenantmig.enforce({}) applies its constraints; tenantmig.enforcements shows what "
-                                "there was.",
-                                core::sql_literal(name)));
-    }
+    const std::vector<int> &scope = migration.scope;
+    if (!scope.empty())
+        std::erase_if(rows, [&](const EnforcementRecord &row) {
+            return std::find(scope.begin(), scope.end(), row.step) == scope.end();
+        });
+    if (rows.empty()) return 0;
     try {
         withdraw_all(rows, changer, "relaxed", "");
     } catch (...) {
@@ -69,6 +64,26 @@ void relax_in_session(FunctionCallInfo call, const std::string &name) {
     changer.note(true, [&] {
         announce("relax", migration.name, {{"state", "relaxed"}, {"constraints", rows.size()}});
     });
+    return rows.size();
+}
+} // namespace
+
+std::size_t relax_scoped(ConstraintChanger &changer, const MigrationRecord &migration) {
+    (void)clean_up_enforcements(changer, migration);
+    return relax_standing(changer, migration);
+}
+
+void relax_in_session(FunctionCallInfo call, const std::string &name) {
+    ConstraintSession session(call, "tenantmig.relax", name);
+    const MigrationRecord &migration = session.record();
+    TENANTMIG_FAULT("relax_locked");
+    const std::size_t cleaned = clean_up_enforcements(session.changer(), migration);
+    if (relax_standing(session.changer(), migration) > 0 || cleaned > 0) return;
+    throw Error(sqlstate::prerequisite_state, fmt::format("nothing is enforced for migration {}", core::excerpt(name)),
+                {},
+                fmt::format("CALL tenantmig.enforce({}) applies its constraints; tenantmig.enforcements shows what "
+                            "there was.",
+                            core::sql_literal(name)));
 }
 
 } // namespace tenantmig

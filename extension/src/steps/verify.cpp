@@ -100,41 +100,72 @@ void verify_step(const RunRecord &run, bool online, const MigrationRecord &recor
 }
 } // namespace
 
+namespace {
+CheckRow check_chain(std::int64_t run) {
+    std::int64_t rows = 0, entries = 0;
+    std::string problem;
+    for (const ChainState &chain : check_chains(run)) {
+        rows += chain.rows;
+        entries += chain.entries;
+        if (chain.first_bad && problem.empty())
+            problem = fmt::format("chain {} entry {}: {}", chain.chain, *chain.first_bad, chain.problem);
+    }
+    return check(
+        "chain", problem.empty(), "intact", problem.empty() ? "intact" : "broken",
+        problem.empty() ? fmt::format("run {}: {} entries, {} rows", run, entries, rows) : problem,
+        "The change log was tampered with: compare with the digest that you keep, and do not roll back from it.");
+}
+
+// A step that no completed run is about, of a migration that has completed others.
+CheckRow not_run(const MigrationRecord &record, const ResolvedStep &step) {
+    return {"step",
+            "WARN",
+            "completed",
+            "no completed run",
+            fmt::format("{}: {}", step_label(step.spec.number, core::StepKind::backfill), step.label()),
+            fmt::format("CALL tenantmig.up({}) takes the steps in their order.", core::sql_literal(record.name))};
+}
+} // namespace
+
 std::vector<CheckRow> verify_migration(const MigrationRecord &record) {
     ResolvedMigration migration = resolve_migration(record);
     std::vector<CheckRow> of_guards;
     for (const GuardRecord &guard : guards_of(record.id))
         for (CheckRow &row : check_rows_of(guard))
             of_guards.push_back(std::move(row));
-    if (migration.steps.empty() && !of_guards.empty()) return of_guards;
-    if (migration.steps.empty() && !migration.spec.guards.empty())
+    if (migration.steps.empty() && migration.aside.empty() && !of_guards.empty()) return of_guards;
+    if (migration.steps.empty() && migration.aside.empty() && !migration.spec.guards.empty())
         throw Error(sqlstate::prerequisite_state, fmt::format("no guard of migration \"{}\" is attached", record.name),
                     "It has no backfill step: there is nothing to verify yet.",
                     fmt::format("SELECT * FROM tenantmig.attach_guard({}) attaches its guards.",
                                 core::sql_literal(record.name)));
-    std::optional<RunRecord> run = latest_run(record.id, true);
-    if (!run)
+    std::vector<std::optional<RunRecord>> runs; // of each step: the latest completed one that is about it
+    for (const ResolvedStep &step : migration.steps)
+        runs.push_back(latest_run_of_step(record.id, step.spec.number, true));
+    std::set<std::int64_t> verified;
+    if (migration.steps.empty())
+        if (const auto run = latest_run(record.id, true)) verified.insert(run->id);
+    const bool none = verified.empty() && std::all_of(runs.begin(), runs.end(), [](const auto &run) { return !run; });
+    if (none && migration.aside.empty() && !has_structural(migration.spec))
         throw Error(sqlstate::prerequisite_state, fmt::format("migration \"{}\" has no completed run", record.name),
                     "There is nothing to verify yet.", "Run it first: SELECT * FROM tenantmig.backfill(name).");
     std::vector<CheckRow> result;
-    nlohmann::json before = nlohmann::json::parse(run->tables);
-    bool online = is_online(run->id);
     TenantDictionary tenants(migration.steps.empty() ? KeyClass::integer : migration.steps[0].tenant_class);
-    for (const ResolvedStep &step : migration.steps)
-        for (const nlohmann::json &table : before)
-            if (table.at("step") == step.spec.number) verify_step(*run, online, record, step, table, tenants, result);
-    std::int64_t rows = 0, entries = 0;
-    std::string problem;
-    for (const ChainState &chain : check_chains(run->id)) {
-        rows += chain.rows;
-        entries += chain.entries;
-        if (chain.first_bad && problem.empty())
-            problem = fmt::format("chain {} entry {}: {}", chain.chain, *chain.first_bad, chain.problem);
+    for (std::size_t i = 0; i < migration.steps.size(); i++) {
+        const ResolvedStep &step = migration.steps[i];
+        if (!runs[i]) {
+            result.push_back(not_run(record, step));
+            continue;
+        }
+        verified.insert(runs[i]->id);
+        for (const nlohmann::json &table : nlohmann::json::parse(runs[i]->tables))
+            if (table.at("step") == step.spec.number)
+                verify_step(*runs[i], is_online(runs[i]->id), record, step, table, tenants, result);
     }
-    result.push_back(check(
-        "chain", problem.empty(), "intact", problem.empty() ? "intact" : "broken",
-        problem.empty() ? fmt::format("run {}: {} entries, {} rows", run->id, entries, rows) : problem,
-        "The change log was tampered with: compare with the digest that you keep, and do not roll back from it."));
+    for (std::int64_t run : verified)
+        result.push_back(check_chain(run));
+    for (const StepAside &step : migration.aside)
+        result.push_back(aside_check(record, step));
     result.insert(result.end(), of_guards.begin(), of_guards.end());
     return result;
 }
