@@ -1,6 +1,7 @@
 // What main.cpp and the files that add commands to it share. Includes CLI11, which takes long to compile.
 #pragma once
 #include "commands.hpp"
+#include "commands_directory.hpp"
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
@@ -23,6 +24,11 @@ struct CommandLine {
     WatchEventsOptions events;
     DailyOptions daily;
     PurgeOptions purge;
+    UpOptions up;
+    DownOptions down;
+    StatusOptions status;
+    NewOptions made;
+    std::optional<std::string> log; // a file
     std::vector<std::string> settings;
     std::string file, name, format = "table", report_format;
     std::optional<std::string> word;
@@ -44,5 +50,8 @@ CLI::Validator a_number(const char *what, double lowest, double highest);
 // arguments_gate.cpp
 void add_gate_commands(CLI::App &app, CommandLine &line);
 void add_monitor_commands(CLI::App &app, CommandLine &line);
+
+// arguments_directory.cpp; after the commands whose arguments it adds to
+void add_directory_commands(CLI::App &app, CommandLine &line);
 
 } // namespace tenantmig::client

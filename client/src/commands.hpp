@@ -102,7 +102,8 @@ std::string resolve_run(Connection &connection, const std::string &text);
 [[noreturn]] void no_such_migration(const std::string &name);
 
 // commands_spec.cpp
-ExitStatus validate(const GlobalOptions &global, const std::string &spec, bool offline);
+ExitStatus validate(const GlobalOptions &global, const std::string &spec, bool offline,
+                    bool sql_files_anywhere = false);
 ExitStatus plan(const GlobalOptions &global, const Target &target, bool hash_only);
 ExitStatus preflight(const GlobalOptions &global, const Target &target);
 ExitStatus run(const GlobalOptions &global, const RunOptions &options);

@@ -3,6 +3,7 @@
 #include "command_line.hpp"
 #include "core/error.hpp"
 #include "interrupt.hpp"
+#include "log_file.hpp"
 #include "messages.hpp"
 #include <CLI/CLI.hpp>
 #include <charconv>
@@ -264,7 +265,9 @@ int as_int(ExitStatus status) {
 
 int execute(const CommandLine &line) {
     try {
-        return as_int(line.chosen());
+        if (line.log) log_file::open(*line.log);
+        const int status = as_int(line.chosen());
+        return log_file::failed() && status == 0 ? as_int(ExitStatus::failure) : status;
     } catch (const ClientError &error) {
         messages::show_error(error.text());
         return as_int(error.status());
@@ -293,6 +296,7 @@ int parse_and_execute(int argc, char **argv) {
     add_online_commands(app, line);
     add_gate_commands(app, line);
     add_monitor_commands(app, line);
+    add_directory_commands(app, line);
 
     try {
         app.parse(argc, argv);

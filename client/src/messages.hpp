@@ -5,7 +5,7 @@
 
 namespace tenantmig::client::messages {
 
-// No progress, notices and remarks from now on; errors are always shown.
+// No progress, notices and remarks on the terminal from now on (a log has them all the same); errors are always shown.
 void set_quiet(bool quiet);
 
 // error: MESSAGE, then DETAIL, HINT, LOCATION and SQLSTATE as far as there are any.
@@ -18,8 +18,14 @@ void show_remark(std::string_view text);
 // stands at its end, in colour on a terminal that has some.
 void show_progress(std::string_view line, std::string_view alert = {});
 
+// A line of its own in the place of an unfinished progress line, if there is one.
+void finish_progress(std::string_view line);
+
 // From now on progress comes from show_progress() alone; the server's own reports of it would stand in between.
 void ignore_progress_notices(bool ignore);
+
+// From now on notices of up and down about their steps are lines of columns.
+void align_step_notices(bool align);
 
 // A progress line stands there unfinished.
 bool in_progress();

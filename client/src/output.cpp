@@ -1,5 +1,6 @@
 #include "output.hpp"
 #include "client_error.hpp"
+#include "log_file.hpp"
 #include "messages.hpp"
 #include "text.hpp"
 #include <algorithm>
@@ -186,6 +187,7 @@ void print_table(const Result &result) {
     }
     const std::string text = as_table(result, Colours::states); // its cells are printable, the rest is ours
     std::fwrite(text.data(), 1, text.size(), stdout);
+    log_file::write(as_table(result));
 }
 
 void print_result(const Result &result, Format format) {
@@ -203,14 +205,14 @@ void print_result(const Result &result, Format format) {
 }
 
 void print_text(std::string_view text) {
-    if (isatty(STDOUT_FILENO) == 0) {
-        std::fwrite(text.data(), 1, text.size(), stdout);
-        return;
-    }
+    const bool terminal = isatty(STDOUT_FILENO) != 0;
+    if (!terminal) std::fwrite(text.data(), 1, text.size(), stdout);
+    if (!terminal && !log_file::is_open()) return;
     std::string shown(text);
     std::erase(shown, '\r'); // the line ends of CSV
     shown = printable(shown, LineBreaks::keep);
-    std::fwrite(shown.data(), 1, shown.size(), stdout);
+    if (terminal) std::fwrite(shown.data(), 1, shown.size(), stdout);
+    log_file::write(shown);
 }
 
 void flush_output(std::string_view done) {

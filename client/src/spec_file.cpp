@@ -1,6 +1,7 @@
 #include "spec_file.hpp"
 #include "client_error.hpp"
 #include "input_file.hpp"
+#include "sql_file.hpp"
 #include "text.hpp"
 #include <fmt/format.h>
 
@@ -37,7 +38,7 @@ std::string SpecFile::location(const std::string &path) const {
     return name;
 }
 
-SpecFile read_spec(const std::string &path) {
+SpecFile read_spec(const std::string &path, bool sql_files_anywhere) {
     SpecFile spec;
     spec.name = input_name(path);
     std::string content = read_input(path, spec_limit);
@@ -56,6 +57,9 @@ SpecFile read_spec(const std::string &path) {
                       spec.document.is_null() ? "the spec is empty" : "the spec is not a mapping",
                       fmt::format("Found {}.", spec.document.is_null() ? "no document" : spec.document.type_name()),
                       "a spec starts like this:  migration: NAME");
+    const std::size_t slash = path.rfind('/');
+    read_sql_files(spec, slash == std::string::npos ? "" : path.substr(0, slash + 1),
+                   sql_files_anywhere ? SqlFiles::anywhere : SqlFiles::within_folder);
     return spec;
 }
 

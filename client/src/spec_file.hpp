@@ -18,8 +18,8 @@ struct SpecFile {
 
 // Reads and converts. Status 3, with the line where there is one: unreadable, empty, over 16 MiB, not UTF-8, not YAML
 // or JSON, several documents, anchors and aliases, duplicate keys, numbers that JSON or the server cannot hold, no
-// mapping.
-SpecFile read_spec(const std::string &path);
+// mapping; and what read_sql_files() refuses.
+SpecFile read_spec(const std::string &path, bool sql_files_anywhere = false);
 
 // The two readers. `content` is UTF-8 without NUL.
 void read_yaml(const std::string &content, SpecFile &spec);

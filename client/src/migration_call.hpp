@@ -1,0 +1,35 @@
+// CALL tenantmig.up and down from the client: progress while they are at work, and errors that say how to go on.
+#pragma once
+#include "call.hpp"
+#include "connection.hpp"
+#include "output.hpp"
+#include "spec_file.hpp"
+#include <string>
+
+namespace tenantmig::client {
+
+// One migration of several, as progress shows it; the columns of all of them line up.
+struct CallLabel {
+    std::size_t number = 1, count = 1;
+    std::string file, migration;                // file empty: there is none
+    std::size_t file_width = 0, name_width = 0; // display columns
+    const SpecFile *spec = nullptr;             // for the place of an error
+};
+
+// Runs the call to its end and prints a line for it, which begins with the label and ends with what `outcome` says of
+// it and the time. Errors: status 5 where the gate is closed, 130 and 2 with what to do next.
+void call_with_label(Connection &connection, const Call &call, const CallLabel &label, const char *outcome);
+
+// The server notices within seconds that a client has died, and ends what it did for it.
+void watch_for_death(Connection &connection);
+
+// The execution log since then, of these migrations; empty where it has nothing to say.
+Result execution_log(Connection &connection, const std::vector<std::string> &migrations, const std::string &since);
+
+// The server's time, for execution_log().
+std::string server_time(Connection &connection);
+
+// Prints the log on standard output: as a table only if it has rows.
+void print_execution_log(const Result &log, Format format);
+
+} // namespace tenantmig::client
