@@ -70,6 +70,7 @@ INSERT INTO helper.good (argument, value) VALUES
   ('force', 'false'), ('with_counts', 'false'), ('include_closed', 'false'), ('run', '1'), ('id', '1'), ('tenant', '1'), ('decisions', '[]'), ('format', 'json'),
   ('deep', 'false'), ('execute', 'false'), ('kind', 'immutable'), ('options', '{}'), ('guard', '4711'), ('location', 'vault:/monday'), ('taken_at', '2026-01-01 03:00+00'),
   ('role', 'regress_caller'), ('level', 'viewer'), ('key_columns', '{id}'), ('key_types', '{integer}'), ('keys', '{1,2}'), ('key', '1'), ('settings', '{}'),
+  ('enabled', 'true'), ('time_limit', '1 minute'), ('whole_login', 'true'),
   ('spec', '{"migration": "other", "tenants": {"table": "companies"}, "steps": [{"backfill": {"table": "customers", "column": "company_id",
      "sources": [{"via": "orders.customer_id"}]}}]}');
 INSERT INTO helper.good (argument, nullable)
@@ -122,6 +123,7 @@ INSERT INTO helper.bad (argument, what, value) VALUES
   ('taken_at', 'in the future', '2999-01-01'), ('taken_at', 'infinity', 'infinity'), ('taken_at', 'minus infinity', '-infinity'),
   ('manifest', 'number', '1'), ('day', 'infinity', 'infinity'), ('day', 'in the future', '2999-01-01'), ('mode', 'empty', ''), ('mode', 'unknown', 'loud'), ('mode', 'capitals', 'OFF'),
   ('kinds', 'unknown', '{change_log,everything}'), ('kinds', 'NULL in it', '{NULL}'),
+  ('time_limit', 'zero', '0'), ('time_limit', 'negative', '-1 s'), ('time_limit', 'too long', '25 hours'), ('time_limit', 'huge', '178000000 years'),
   ('older_than', 'negative', '-1 day'), ('older_than', 'huge', '178000000 years'),
   ('role', 'empty', ''), ('role', 'unknown', 'regress_nobody'), ('role', 'everybody', 'public'), ('role', 'capitals', 'REGRESS_CALLER'), ('role', 'quotes', '"regress_caller"'),
   ('role', '64 bytes', repeat('r', 64)), ('role', 'SQL', 'regress_caller; DROP TABLE customers'),

@@ -7,7 +7,8 @@
 
 namespace tenantmig {
 
-// Events: progress, run, enforce, relax, gate, approval, backup, guard, observation, alert, drift, ddl, purge.
+// Events: progress, run, enforce, relax, gate, approval, backup, guard, observation, alert, drift, ddl, purge,
+// maintenance.
 // `fields`: an object. Needs a transaction that may write; elsewhere nothing happens. A payload that is too long (8000
 // bytes) is sent without its fields.
 void announce(std::string_view event, std::string_view migration, const nlohmann::json &fields);

@@ -63,6 +63,8 @@ constexpr Right rights[] = {
     {"detach_guard", full},
     {"purge", full},
     {"accept_tables", full},
+    {"maintenance", full},
+    {"written_tables", viewer},
 };
 
 int level_number(const std::string &level) {

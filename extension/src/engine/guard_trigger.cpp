@@ -3,6 +3,7 @@
 #include "bridge/catalogue_write.hpp"
 #include "bridge/subtransaction.hpp"
 #include "engine/guard_trigger.hpp"
+#include "engine/lent_right.hpp"
 
 namespace tenantmig {
 
@@ -77,31 +78,6 @@ void change_table(const Table &table, const std::vector<std::string> &statements
                             pids.empty() ? "" : fmt::format(" It is held by the sessions {}.", pids)),
                 "Call again when these transactions have ended; pg_stat_activity shows them.");
 }
-
-// The owner needs EXECUTE on the trigger function at the moment when the trigger is made, and never again. Nothing of
-// it is left, and nobody else sees it.
-class LentRight {
-public:
-    LentRight(Oid role, const std::string &function) : role_(quoted(role_name(role))) {
-        Rows rows = own_query("SELECT has_schema_privilege($1, 'tenantmig', 'USAGE'), "
-                              "has_function_privilege($1, $2, 'EXECUTE')",
-                              {Value{OIDOID, ObjectIdGetDatum(role), false}, text_value(function)});
-        if (!rows.boolean(0, 1)) lend("USAGE ON SCHEMA tenantmig");
-        if (!rows.boolean(0, 2)) lend("EXECUTE ON FUNCTION " + function);
-    }
-    void take_back() {
-        for (const std::string &right : lent_)
-            own_query(fmt::format("REVOKE {} FROM {}", right, role_));
-    }
-
-private:
-    void lend(const std::string &right) {
-        own_query(fmt::format("GRANT {} TO {}", right, role_));
-        lent_.push_back(right);
-    }
-    std::string role_;
-    std::vector<std::string> lent_;
-};
 } // namespace
 
 void require_table_rights(const Table &table) {

@@ -3,6 +3,7 @@
 
 #include "catalog/enforcement_store.hpp"
 #include "catalog/migration_store.hpp"
+#include "engine/fence_trigger.hpp"
 #include "engine/guard_trigger.hpp"
 #include "engine/removal.hpp"
 
@@ -31,6 +32,7 @@ void remove_migration(const std::string &name, bool force) {
                     "Without the migration nobody can take them back exactly.",
                     fmt::format("CALL tenantmig.relax({}) first, or drop it with force => true: the constraints stay.",
                                 core::sql_literal(name)));
+    end_fence(migration, force);
     delete_enforcements(migration.id);
     remove_guards(migration);
     delete_migration(migration.id);
