@@ -15,12 +15,13 @@ std::string StepContext::label() const {
 
 std::unique_ptr<Step> make_step(const core::Spec &spec, const core::StepRef &ref) {
     switch (ref.kind) {
+    case core::StepKind::rekey:
+        return make_rekey_step(spec.rekeys[ref.index]);
     case core::StepKind::sql:
         return make_sql_step(spec.sqls[ref.index]);
     case core::StepKind::add_column:
     case core::StepKind::drop_column:
     case core::StepKind::index:
-    case core::StepKind::rekey:
     case core::StepKind::backfill:
     case core::StepKind::guard:
     case core::StepKind::constraint:

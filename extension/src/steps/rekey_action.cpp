@@ -1,0 +1,239 @@
+// Doing the actions of a rekey step one after the other, and taking them back.
+#include "core/excerpt.hpp"
+
+#include "bridge/fault.hpp"
+#include "bridge/results.hpp"
+#include "steps/constraint_index.hpp"
+#include "steps/constraint_kinds.hpp"
+#include "steps/rekey.hpp"
+
+namespace tenantmig {
+
+namespace {
+// Whoever makes a trigger needs EXECUTE on its function at that moment, and never again.
+class LentRights {
+public:
+    explicit LentRights(const Table &table) : role_(quoted(role_name(table.owner))) {
+        Rows rows = own_query("SELECT has_schema_privilege($1, 'tenantmig', 'USAGE'), has_function_privilege($1, "
+                              "'tenantmig.rekey_sync()', 'EXECUTE')",
+                              {Value{OIDOID, ObjectIdGetDatum(table.owner), false}});
+        if (!rows.boolean(0, 1)) lend("USAGE ON SCHEMA tenantmig");
+        if (!rows.boolean(0, 2)) lend("EXECUTE ON FUNCTION tenantmig.rekey_sync()");
+    }
+    void take_back() {
+        for (const std::string &right : lent_)
+            own_query(fmt::format("REVOKE {} FROM {}", right, role_));
+    }
+
+private:
+    void lend(const std::string &right) {
+        own_query(fmt::format("GRANT {} TO {}", right, role_));
+        lent_.push_back(right);
+    }
+    std::string role_;
+    std::vector<std::string> lent_;
+};
+
+void execute(const Table &table, const std::string &statement) {
+    if (!statement.starts_with("CREATE TRIGGER")) {
+        change_as_owner(table, statement);
+        return;
+    }
+    LentRights rights(table);
+    change_as_owner(table, statement);
+    rights.take_back();
+}
+
+bool applies(const RekeyStatement &statement, const Table &table) {
+    return (statement.missing.empty() || !has_constraint(table.oid, statement.missing)) &&
+           (statement.present.empty() || has_constraint(table.oid, statement.present));
+}
+} // namespace
+
+Table RekeyWorker::table_of(const Site &site) {
+    auto table = find_site(site, list_.database);
+    if (!table)
+        throw Error(sqlstate::undefined_table,
+                    fmt::format("table {} does not exist any more", qualified(site.schema, site.name)),
+                    fmt::format("{} works on it.", context_.label()), "Bring it back, and call this again.");
+    return std::move(*table);
+}
+
+void RekeyWorker::move() {
+    list_.done = next_;
+    const std::string stage = next_ < list_.actions.size() ? list_.actions[next_].stage : "done";
+    context_.save(fmt::format("{} ({} of {})", stage, next_, list_.actions.size()), rekey_json(list_));
+}
+
+void RekeyWorker::pass() {
+    context_.changer.note(false, [this] { move(); });
+}
+
+void RekeyWorker::up() {
+    for (std::size_t i = 0; i < list_.actions.size(); i++) { // the outermost group begins first
+        const std::size_t start = i - std::min(i, list_.actions[i].group);
+        if (start < list_.done && list_.done <= i) list_.done = start;
+    }
+    while (list_.done < list_.actions.size()) {
+        next_ = list_.done + 1;
+        forward(list_.actions[list_.done]);
+        TENANTMIG_FAULT("rekey_action");
+    }
+}
+
+void RekeyWorker::down() {
+    while (list_.done > 0) {
+        const RekeyAction &action = list_.actions[list_.done - 1];
+        next_ = list_.done - 1;
+        backward(action);
+        TENANTMIG_FAULT("rekey_action_back");
+    }
+    // an index that was being built when up ended, and is not counted as done
+    if (!list_.actions.empty())
+        for (std::size_t i = 0; i < list_.actions.size(); i++)
+            if (list_.actions[i].kind == RekeyKind::index && !list_.actions[i].back) {
+                next_ = 0;
+                remove(list_.actions[i]);
+            }
+}
+
+void RekeyWorker::forward(const RekeyAction &action) {
+    switch (action.kind) {
+    case RekeyKind::ddl:
+        change(action, action.forward);
+        break;
+    case RekeyKind::index:
+        action.back ? remove(action) : build(action);
+        break;
+    case RekeyKind::validate:
+        action.back ? pass() : validate(action);
+        break;
+    case RekeyKind::rows: {
+        Table table;
+        context_.changer.note(false, [&] { table = table_of(action.table); });
+        in_pieces(table, action.forward.front().sql, true);
+        pass();
+        break;
+    }
+    case RekeyKind::backfill:
+        backfill(action);
+        break;
+    case RekeyKind::mapping: {
+        Table table;
+        context_.changer.note(false, [&] { table = table_of(action.table); });
+        context_.changer.weak(table, [&] {
+            for (const RekeyStatement &statement : action.forward)
+                change_as_owner(table, statement.sql);
+            move();
+        });
+        break;
+    }
+    case RekeyKind::old_ids:
+        pass();
+        break;
+    case RekeyKind::checks:
+        check(action);
+        break;
+    }
+}
+
+void RekeyWorker::backward(const RekeyAction &action) {
+    switch (action.kind) {
+    case RekeyKind::ddl:
+    case RekeyKind::mapping:
+        change(action, action.backward);
+        break;
+    case RekeyKind::index:
+        action.back ? build(action) : remove(action);
+        break;
+    case RekeyKind::validate:
+        action.back ? validate(action) : pass();
+        break;
+    case RekeyKind::old_ids:
+        fill_old_ids(action);
+        break;
+    case RekeyKind::rows:
+    case RekeyKind::backfill:
+    case RekeyKind::checks:
+        pass();
+        break;
+    }
+}
+
+void RekeyWorker::change(const RekeyAction &action, const std::vector<RekeyStatement> &statements) {
+    Table first;
+    std::vector<Table> tables;
+    std::vector<LockWish> wishes;
+    bool any = false;
+    context_.changer.note(false, [&] {
+        tables.clear();
+        wishes.clear();
+        any = false;
+        first = table_of(action.table);
+        for (const Site &site : action.locks)
+            wishes.push_back({table_of(site).oid, AccessExclusiveLock, false});
+        if (wishes.empty()) wishes.push_back({first.oid, AccessShareLock, false});
+        for (const RekeyStatement &statement : statements) {
+            tables.push_back(table_of(statement.table));
+            any = any || applies(statement, tables.back());
+        }
+    });
+    if (!any) {
+        pass();
+        return;
+    }
+    longest_hold = std::max(longest_hold, context_.changer.strong(first, wishes, [&] {
+        for (std::size_t i = 0; i < statements.size(); i++)
+            if (applies(statements[i], tables[i])) execute(tables[i], statements[i].sql);
+        move();
+        TENANTMIG_FAULT("rekey_changing");
+    }));
+}
+
+void RekeyWorker::build(const RekeyAction &action) {
+    Table table;
+    context_.changer.note(false, [&] { table = table_of(action.table); });
+    (void)ensure_index(table, {action.name, action.forward.front().sql, std::nullopt}, context_.changer);
+    TENANTMIG_FAULT("rekey_index_built");
+    pass();
+}
+
+void RekeyWorker::remove(const RekeyAction &action) {
+    Table table;
+    NamedIndex found;
+    context_.changer.note(false, [&] {
+        table = table_of(action.table);
+        found = find_named_index(table, action.name);
+    });
+    if (!found.here || found.constraint) {
+        pass();
+        return;
+    }
+    longest_hold = std::max(longest_hold, context_.changer.strong(table, {{table.oid}}, [&] {
+        change_as_owner(table, fmt::format("DROP INDEX IF EXISTS {}", qualified(table.schema, action.name)));
+        move();
+    }));
+}
+
+void RekeyWorker::validate(const RekeyAction &action) {
+    Table table;
+    context_.changer.note(false, [&] { table = table_of(action.table); });
+    try {
+        context_.changer.weak(table, [&] {
+            change_as_owner(table,
+                            fmt::format("ALTER TABLE {} VALIDATE CONSTRAINT {}", table.sql(), quoted(action.name)));
+            move();
+        });
+    } catch (const PgError &error) {
+        const int state = error.data()->sqlerrcode;
+        if (state != ERRCODE_CHECK_VIOLATION && state != ERRCODE_FOREIGN_KEY_VIOLATION) throw;
+        throw Error(sqlstate::precheck_failed,
+                    fmt::format("{}: rows of {} stand in the way", context_.label(), table.label()),
+                    fmt::format("{}{}{}", error.what(), error.data()->detail ? ". " : "",
+                                error.data()->detail ? error.data()->detail : ""),
+                    "They came in after the pre-checks, or no evidence was found for them. Correct them, and call this "
+                    "again.");
+    }
+}
+
+} // namespace tenantmig
