@@ -19,7 +19,7 @@ CREATE TABLE tenantmig.step_log (
   step         integer NOT NULL,
   kind         text NOT NULL,
   action       text NOT NULL CHECK (action IN ('up','down')),
-  outcome      text NOT NULL CHECK (outcome IN ('running','done','unchanged','failed')),
+  outcome      text NOT NULL CHECK (outcome IN ('running','done','unchanged','paused','failed')),
   actor        text NOT NULL,
   started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
   finished_at  timestamptz,

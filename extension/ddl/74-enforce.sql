@@ -38,21 +38,3 @@ COMMENT ON COLUMN tenantmig.enforcements.definition IS 'what it says';
 COMMENT ON COLUMN tenantmig.enforcements.helpers IS 'what an attempt may have left behind at this moment: constraints, indexes, NOT NULL of partitions';
 COMMENT ON COLUMN tenantmig.enforcements.longest_lock IS 'longest time that it held a strong lock';
 COMMENT ON COLUMN tenantmig.enforcements.id IS 'number of the piece';
-
-CREATE VIEW tenantmig.steps AS
-  SELECT m.name AS migration, s.ordinality::integer AS step, k.kind, s.value -> k.kind ->> 'table' AS relation, s.value -> k.kind ->> 'column' AS column_name,
-         CASE k.kind
-         WHEN 'constraint' THEN coalesce((SELECT e.state FROM tenantmig.enforcement e WHERE e.migration_id = m.id AND e.step = s.ordinality AND e.state <> 'removed'
-                                          ORDER BY array_position('{relaxing,intended,enforced,relaxed}', e.state) LIMIT 1), 'planned')
-         WHEN 'guard' THEN CASE WHEN EXISTS (SELECT FROM tenantmig.guard g WHERE g.migration_id = m.id AND g.step = s.ordinality) THEN 'attached' ELSE 'planned' END
-         ELSE coalesce((SELECT r.state FROM tenantmig.run_log r WHERE r.migration_id = m.id ORDER BY r.id DESC LIMIT 1), 'planned') END AS state
-  FROM tenantmig.migration m
-  CROSS JOIN LATERAL jsonb_array_elements(m.spec -> 'steps') WITH ORDINALITY s
-  CROSS JOIN LATERAL (SELECT jsonb_object_keys(s.value) AS kind LIMIT 1) k;
-COMMENT ON VIEW tenantmig.steps IS 'the steps of each migration, in the order of the spec, and how far each is';
-COMMENT ON COLUMN tenantmig.steps.migration IS 'name of the migration';
-COMMENT ON COLUMN tenantmig.steps.step IS 'position in the spec, from 1';
-COMMENT ON COLUMN tenantmig.steps.kind IS 'kind of the step';
-COMMENT ON COLUMN tenantmig.steps.relation IS 'table, as the spec writes it';
-COMMENT ON COLUMN tenantmig.steps.column_name IS 'column that the step is about';
-COMMENT ON COLUMN tenantmig.steps.state IS 'planned; backfill: state of the newest run; guard: attached; constraint: intended, enforced, relaxing or relaxed';

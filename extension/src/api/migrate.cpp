@@ -1,5 +1,8 @@
-// up, down
+// up, down, migration_report
 #include "steps/migrate.hpp"
+#include "core/excerpt.hpp"
+#include "engine/migration_report.hpp"
+
 #include "bridge/results.hpp"
 #include "bridge/transaction.hpp"
 
@@ -23,6 +26,23 @@ TENANTMIG_FUNCTION(tenantmig_up) {
     options.maintenance = arguments.boolean(4, "maintenance");
     up_in_session(fcinfo, name, options);
     return static_cast<Datum>(0);
+}
+
+TENANTMIG_FUNCTION(tenantmig_migration_report) {
+    Arguments arguments(fcinfo);
+    const std::string name = arguments.text(0, "name"), format = arguments.text(1, "format");
+    if (format != "markdown" && format != "json" && format != "html")
+        throw Error(sqlstate::invalid_parameter_value,
+                    fmt::format("{} is not a format of reports", core::excerpt(format)), {},
+                    "Formats are markdown, json and html.");
+    MemoryContext caller = CurrentMemoryContext;
+    MigrationReport report;
+    {
+        SpiSession session;
+        report = migration_report(name);
+    }
+    MemoryContextSwitchTo(caller);
+    return text_result(format == "json" ? report.json : format == "html" ? report.html : report.markdown);
 }
 
 TENANTMIG_FUNCTION(tenantmig_down) {

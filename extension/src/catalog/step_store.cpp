@@ -36,6 +36,11 @@ void save_step_state(std::int64_t migration, int step, const StepState &state) {
                text_value(state.detail), text_or_null(state.error)});
 }
 
+bool has_steps(std::int64_t migration) {
+    return !own_query("SELECT 1 FROM tenantmig.step_state WHERE migration_id = $1 LIMIT 1", {bigint_value(migration)})
+                .empty();
+}
+
 std::int64_t begin_step_log(std::int64_t migration, int step, std::string_view kind, const char *action,
                             const std::string &actor) {
     return own_query(

@@ -15,9 +15,12 @@ StepState get_step_state(std::int64_t migration, int step);
 // Writes the row; a state that is empty removes it.
 void save_step_state(std::int64_t migration, int step, const StepState &state);
 
+// Whether a step is applied, or on its way.
+bool has_steps(std::int64_t migration);
+
 std::int64_t begin_step_log(std::int64_t migration, int step, std::string_view kind, const char *action,
                             const std::string &actor);
-// `outcome`: done, unchanged, failed. `detail`: JSON text.
+// `outcome`: done, unchanged, paused, failed. `detail`: JSON text.
 void end_step_log(std::int64_t id, const char *outcome, const std::string &error, const std::string &detail);
 
 } // namespace tenantmig

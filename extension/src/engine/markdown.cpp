@@ -33,17 +33,27 @@ std::string markdown_escaped(std::string_view text) {
     return result;
 }
 
-MarkdownTable::MarkdownTable(std::initializer_list<std::string_view> titles) {
-    std::vector<std::string> row;
-    for (std::string_view title : titles) {
-        numbers_.push_back(title.ends_with('#'));
-        row.emplace_back(title.substr(0, title.size() - (numbers_.back() ? 1 : 0)));
-        widths_.push_back(std::max<std::size_t>(3, width(row.back())));
-    }
-    rows_.push_back(std::move(row));
+MarkdownTable::MarkdownTable(std::initializer_list<std::string_view> titles) : rows_(1) {
+    for (std::string_view text : titles)
+        title(text);
+}
+
+MarkdownTable::MarkdownTable(const std::vector<std::string> &titles) : rows_(1) {
+    for (const std::string &text : titles)
+        title(text);
+}
+
+void MarkdownTable::title(std::string_view text) {
+    numbers_.push_back(text.ends_with('#'));
+    rows_[0].emplace_back(text.substr(0, text.size() - (numbers_.back() ? 1 : 0)));
+    widths_.push_back(std::max<std::size_t>(3, width(rows_[0].back())));
 }
 
 void MarkdownTable::add(std::initializer_list<std::string> cells) {
+    add(std::vector<std::string>(cells));
+}
+
+void MarkdownTable::add(const std::vector<std::string> &cells) {
     std::vector<std::string> row;
     for (const std::string &cell : cells) {
         row.push_back(markdown_escaped(cell));

@@ -16,10 +16,13 @@ class MarkdownTable {
 public:
     // A title that ends in '#' is that of a column of numbers.
     explicit MarkdownTable(std::initializer_list<std::string_view> titles);
+    explicit MarkdownTable(const std::vector<std::string> &titles);
     void add(std::initializer_list<std::string> cells);
+    void add(const std::vector<std::string> &cells);
     std::string text() const;
 
 private:
+    void title(std::string_view text);
     std::vector<bool> numbers_;
     std::vector<std::size_t> widths_;
     std::vector<std::vector<std::string>> rows_;

@@ -2,6 +2,7 @@
 // in a transaction of its own: whatever ends the session in between, the views tell where it was, and the next walk
 // goes on there.
 #include "core/excerpt.hpp"
+#include "core/identifier.hpp"
 #include "core/undo_text.hpp"
 
 #include <nlohmann/json.hpp>
@@ -10,10 +11,11 @@
 #include "bridge/results.hpp"
 #include "bridge/sql_script.hpp"
 #include "catalog/events.hpp"
+#include "catalog/migration_names.hpp"
 #include "steps/enforce.hpp"
 #include "steps/migrate.hpp"
-#include "steps/online.hpp"
-#include "steps/step.hpp"
+#include "steps/migration.hpp"
+#include "steps/step_engine.hpp"
 
 namespace tenantmig {
 
@@ -110,10 +112,9 @@ public:
                                                 : std::string("all steps are")));
             return;
         }
-        changer_->note(false, [&] { check_ahead(pending); });
+        changer_->note(true, [&] { check_ahead(pending); });
         TENANTMIG_FAULT("step_checked");
-        for (Item *item : pending)
-            take(*item, true);
+        take_all(pending, true);
     }
 
     void down() {
@@ -129,8 +130,7 @@ public:
                 item->step->check_down(record_, item->state);
         });
         TENANTMIG_FAULT("step_checked");
-        for (Item *item : pending)
-            take(*item, false);
+        take_all(pending, false);
     }
 
 private:
@@ -158,6 +158,9 @@ private:
         if (options_.steps && *options_.steps < 1)
             throw Error(sqlstate::invalid_parameter_value, fmt::format("{} is not a number of steps", *options_.steps),
                         {}, "steps: 1 or more, counted from where the migration stands.");
+        if (options_.maintenance)
+            throw Error(sqlstate::feature_not_supported, "maintenance mode is not there yet", {},
+                        "Leave maintenance out.");
         if (options_.workers < 1 || options_.workers > 64)
             throw Error(sqlstate::invalid_parameter_value,
                         fmt::format("{} is not a number of workers", options_.workers), {}, "workers: from 1 to 64.");
@@ -198,12 +201,12 @@ private:
         const int last = options_.to_step.value_or(count());
         std::vector<Item *> pending;
         for (Item &item : items_) {
-            const bool due = !item.applied || item.half_way();
+            const bool due = !item.applied || (core::is_structural(item.ref.kind) && item.state.state != "applied");
             const bool asked = item.ref.number <= last &&
                                (!options_.steps || static_cast<std::int32_t>(pending.size()) < *options_.steps);
             if (due && asked) pending.push_back(&item);
             if (item.half_way() && !asked) refuse_half_way(item, "Ask for it, too:");
-            if (!due && asked && item.state.state.empty())
+            if (!due && asked && !core::is_structural(item.ref.kind))
                 notice(fmt::format("{}{}: in force already", label(item.ref), subject(spec_, item.ref)));
         }
         return pending;
@@ -211,99 +214,216 @@ private:
 
     std::vector<Item *> to_revert() {
         const int last = options_.to_step.value_or(0);
+        std::set<int> together; // runs are taken back as a whole
         std::vector<Item *> pending;
         for (auto item = items_.rbegin(); item != items_.rend(); ++item) {
-            const bool ours = !item->state.state.empty() || !core::is_structural(item->ref.kind);
-            const bool due = item->half_way() || (item->applied && ours);
-            const bool asked = item->ref.number > last &&
-                               (!options_.steps || static_cast<std::int32_t>(pending.size()) < *options_.steps);
-            if (due && asked) pending.push_back(&*item);
+            const bool structural = core::is_structural(item->ref.kind);
+            const bool due = structural ? !item->state.state.empty() : stands(*item);
+            const bool counted = !options_.steps || static_cast<std::int32_t>(pending.size()) < *options_.steps;
+            const bool asked = item->ref.number > last && (counted || together.contains(item->ref.number));
             if (item->half_way() && !asked) refuse_half_way(*item, "Ask for it, too:");
-            if (item->applied && !ours && asked)
-                notice(fmt::format("{}{}: stays, it stood there before", label(item->ref), subject(spec_, item->ref)));
+            if (!due) continue;
+            if (!asked && together.contains(item->ref.number)) refuse_part(*item);
+            if (!asked) continue;
+            if (!counted) notice(fmt::format("{} goes back, too: it was done by the same run", label(item->ref)));
+            pending.push_back(&*item);
+            if (item->ref.kind == core::StepKind::backfill)
+                changer_->note(false, [&] {
+                    for (int other : steps_undone_with(record_, item->ref.number))
+                        together.insert(other);
+                });
         }
         return pending;
     }
 
-    // Names in a step mean what stands there when all structural steps before it are done, so only the first of those
-    // can be checked ahead, and what comes before it.
+    // Whether there is something of a step whose state stands in tables of its own.
+    bool stands(const Item &item) {
+        if (item.applied || item.ref.kind == core::StepKind::guard) return item.applied;
+        bool any = false;
+        changer_->note(false, [&] {
+            if (item.ref.kind == core::StepKind::backfill) any = !steps_undone_with(record_, item.ref.number).empty();
+            if (item.ref.kind == core::StepKind::constraint)
+                for (const EnforcementRecord &row : enforcements(record_.id, {"intended", "enforced", "relaxing"}))
+                    any |= row.step == item.ref.number;
+        });
+        return any;
+    }
+
+    void refuse_part(const Item &item) const {
+        throw Error(sqlstate::no_way_back,
+                    fmt::format("{} can't stay when the steps after it are taken back", label(item.ref)),
+                    "One run has done it together with a later step, and a run is taken back as a whole.",
+                    fmt::format("CALL tenantmig.down({}, to_step => {}).", literal(), item.ref.number - 1));
+    }
+
+    // Names in a step mean what stands there when all structural steps before it are done: what they can't change is
+    // checked ahead, the rest when it is reached.
     void check_ahead(const std::vector<Item *> &pending) {
-        bool known = true;
+        bool known = true, opaque = false, dropped = false;
+        std::set<Oid> changed;
         for (const Item *item : pending) {
-            if (!known && item->ref.kind != core::StepKind::sql) continue;
-            check(*item);
-            if (core::is_structural(item->ref.kind)) known = false;
+            const bool structural = core::is_structural(item->ref.kind);
+            if (known || item->ref.kind == core::StepKind::sql)
+                check(*item);
+            else if (structural && !opaque && !(dropped && item->ref.kind == core::StepKind::index))
+                check_elsewhere(*item, changed);
+            if (!structural) continue;
+            known = false;
+            opaque |= item->ref.kind == core::StepKind::sql || item->ref.kind == core::StepKind::rekey;
+            dropped |= item->ref.kind == core::StepKind::drop_column;
+            if (auto table = table_of(*item)) changed.insert(*table);
         }
     }
 
-    // Names mean what stands there now.
-    void check(const Item &item) {
+    // The table of a step on one table, as its name is meant now.
+    std::optional<Oid> table_of(const Item &item) const {
+        std::string written;
+        if (item.ref.kind == core::StepKind::add_column) written = spec_.added_columns[item.ref.index].table;
+        if (item.ref.kind == core::StepKind::drop_column) written = spec_.dropped_columns[item.ref.index].table;
+        if (item.ref.kind == core::StepKind::index) written = spec_.indexes[item.ref.index].table;
+        if (written.empty()) return std::nullopt;
         ScriptSettings settings;
         settings.use_search_path(record_.search_path);
-        NameBook names;
+        std::vector<std::string> parts;
+        for (const core::Identifier &part : core::split_identifier(written))
+            parts.push_back(part.text);
+        const Oid table = lookup_table(parts);
+        return OidIsValid(table) ? std::optional<Oid>(table) : std::nullopt;
+    }
+
+    // A step on a table that no step before it changes.
+    void check_elsewhere(const Item &item, const std::set<Oid> &changed) {
+        const auto table = table_of(item);
+        if (!table || changed.contains(*table)) return;
+        ScriptSettings settings;
+        settings.use_search_path(record_.search_path);
+        NameBook names; // not remembered: it is resolved when it is reached
         item.step->check(record_, names);
     }
 
-    void take(Item &item, bool up) {
+    void check(const Item &item) {
+        if (!core::is_structural(item.ref.kind)) {
+            resolve_segment(record_, item.ref.number);
+            return;
+        }
+        ScriptSettings settings;
+        settings.use_search_path(record_.search_path);
+        MigrationNames names(record_);
+        item.step->check(record_, names.of(item.ref.number));
+        store_names(record_, names);
+    }
+
+    // Consecutive backfills are one run.
+    void take_all(const std::vector<Item *> &pending, bool up) {
+        for (std::size_t i = 0; i < pending.size();) {
+            std::vector<Item *> group = {pending[i++]};
+            auto joins = [&] {
+                return i < pending.size() && group[0]->ref.kind == core::StepKind::backfill &&
+                       pending[i]->ref.kind == core::StepKind::backfill &&
+                       std::abs(pending[i]->ref.number - group.back()->ref.number) == 1;
+            };
+            while (joins())
+                group.push_back(pending[i++]);
+            if (!take(group, up)) return;
+        }
+    }
+
+    // False: it is paused.
+    bool take(const std::vector<Item *> &group, bool up) {
         const TimestampTz started = GetCurrentTimestamp();
-        std::int64_t log = 0;
-        const bool structural = core::is_structural(item.ref.kind);
+        std::vector<std::int64_t> logs;
         changer_->note(true, [&] {
             record_ = get_migration(record_.id);
             require_owner(record_);
-            item.state = get_step_state(record_.id, item.ref.number);
-            log = begin_step_log(record_.id, item.ref.number, core::step_name(item.ref.kind), up ? "up" : "down",
-                                 actor_name());
-            if (!structural) return; // how far those are stands in their own tables
-            item.state.state = up ? "applying" : "reverting";
-            item.state.error.clear();
-            save_step_state(record_.id, item.ref.number, item.state);
+            logs.clear();
+            for (Item *item : group)
+                logs.push_back(note_begin(*item, up));
         });
         TENANTMIG_FAULT("step_begun");
-        StepContext context{*transactions_, lock_, *changer_, record_, spec_, item.ref, options_.workers, item.state};
-        bool changed = false;
+        Item &first = *group[0];
+        StepContext context{*transactions_, lock_, *changer_, record_, spec_, first.ref, options_.workers, first.state};
+        BackfillEnd end;
         std::exception_ptr failure;
         try {
-            if (up) changer_->note(false, [&] { check(item); });
-            changed = up ? item.step->up(context) : item.step->down(context);
+            if (up) {
+                changer_->note(true, [&] {
+                    for (const Item *item : group)
+                        check(*item);
+                });
+                TENANTMIG_FAULT("step_ready");
+            }
+            end = carry_out(group, context, up);
             TENANTMIG_FAULT("step_taken");
-            changer_->note(true, [&] { note_end(item, context, up, changed, log); });
+            changer_->note(true, [&] { note_end(group, context, up, end, logs); });
             TENANTMIG_FAULT("step_noted");
         } catch (...) {
             failure = std::current_exception();
         }
         if (failure) {
-            note_failure(item, context, up, log, failure);
+            note_failure(group, context, up, logs, failure);
             std::rethrow_exception(failure);
         }
-        tell(item, up, changed, GetCurrentTimestamp() - started);
+        tell(group, up, end, GetCurrentTimestamp() - started);
+        return !end.paused;
     }
 
-    void note_end(Item &item, StepContext &context, bool up, bool changed, std::int64_t log) {
-        if (core::is_structural(item.ref.kind)) {
-            context.state = get_step_state(record_.id, item.ref.number);
-            context.state.state = up ? "applied" : "";
-            context.state.phase.clear();
-            context.state.error.clear();
-            save_step_state(record_.id, item.ref.number, context.state);
+    std::int64_t note_begin(Item &item, bool up) {
+        item.state = get_step_state(record_.id, item.ref.number);
+        if (core::is_structural(item.ref.kind)) { // how far the others are stands in their own tables
+            item.state.state = up ? "applying" : "reverting";
+            item.state.error.clear();
+            save_step_state(record_.id, item.ref.number, item.state);
         }
-        end_step_log(log, changed ? "done" : "unchanged", "", context.log);
-        say(item, up ? "applied" : "reverted");
+        return begin_step_log(record_.id, item.ref.number, core::step_name(item.ref.kind), up ? "up" : "down",
+                              actor_name());
+    }
+
+    static BackfillEnd carry_out(const std::vector<Item *> &group, StepContext &context, bool up) {
+        if (group[0]->ref.kind != core::StepKind::backfill) {
+            BackfillEnd end;
+            end.changed = up ? group[0]->step->up(context) : group[0]->step->down(context);
+            return end;
+        }
+        std::vector<int> numbers;
+        for (const Item *item : group)
+            numbers.push_back(item->ref.number);
+        std::sort(numbers.begin(), numbers.end());
+        return up ? run_backfills(context, numbers) : undo_backfills(context, numbers);
+    }
+
+    void note_end(const std::vector<Item *> &group, StepContext &context, bool up, const BackfillEnd &end,
+                  const std::vector<std::int64_t> &logs) {
+        for (std::size_t i = 0; i < group.size(); i++) {
+            const Item &item = *group[i];
+            if (core::is_structural(item.ref.kind)) {
+                StepState state = get_step_state(record_.id, item.ref.number);
+                state.state = up ? "applied" : "";
+                state.phase.clear();
+                state.error.clear();
+                save_step_state(record_.id, item.ref.number, state);
+                forget_names_after(record_, item.ref.number);
+            }
+            const char *outcome = end.paused ? "paused" : end.changed ? "done" : "unchanged";
+            end_step_log(logs[i], outcome, end.paused ? "paused: " + end.reason : "", context.log);
+            say(item, end.paused ? "paused" : up ? "applied" : "reverted");
+        }
     }
 
     // The first error is what counts; what can't be noted any more shows as interrupted.
-    void note_failure(const Item &item, StepContext &context, bool up, std::int64_t log,
-                      const std::exception_ptr &failure) {
+    void note_failure(const std::vector<Item *> &group, const StepContext &context, bool up,
+                      const std::vector<std::int64_t> &logs, const std::exception_ptr &failure) {
         const std::string error = error_to_keep(failure);
         try {
             changer_->note(true, [&] {
-                StepState state = get_step_state(record_.id, item.ref.number);
-                if (!state.state.empty()) {
-                    state.error = error;
-                    save_step_state(record_.id, item.ref.number, state);
+                for (std::size_t i = 0; i < group.size(); i++) {
+                    StepState state = get_step_state(record_.id, group[i]->ref.number);
+                    if (!state.state.empty()) {
+                        state.error = error;
+                        save_step_state(record_.id, group[i]->ref.number, state);
+                    }
+                    end_step_log(logs[i], "failed", error, context.log);
+                    say(*group[i], up ? "up failed" : "down failed");
                 }
-                end_step_log(log, "failed", error, context.log);
-                say(item, up ? "up failed" : "down failed");
             });
         } catch (...) { // the view says that it was interrupted
         }
@@ -314,13 +434,18 @@ private:
                  {{"step", item.ref.number}, {"kind", core::step_name(item.ref.kind)}, {"state", state}});
     }
 
-    void tell(const Item &item, bool up, bool changed, std::int64_t took) const {
+    void tell(const std::vector<Item *> &group, bool up, const BackfillEnd &end, std::int64_t took) const {
         const char *words =
-            changed ? (up ? "applied" : "taken back") : (up ? "in force already" : "nothing to take back");
-        notice(fmt::format("{}{}: {}{}", label(item.ref), subject(spec_, item.ref), words,
-                           took < worth_telling
-                               ? std::string()
-                               : fmt::format(" in {:.1f} s", static_cast<double>(took) / USECS_PER_SEC)));
+            end.changed ? (up ? "applied" : "taken back") : (up ? "in force already" : "nothing to take back");
+        for (const Item *item : group)
+            notice(fmt::format("{}{}: {}{}", label(item->ref), subject(spec_, item->ref), end.paused ? "paused" : words,
+                               took < worth_telling
+                                   ? std::string()
+                                   : fmt::format(" in {:.1f} s", static_cast<double>(took) / USECS_PER_SEC)));
+        if (end.paused)
+            notice(fmt::format("migration {} stops here, run {} is paused{}{}; CALL tenantmig.{}({}) goes on",
+                               core::excerpt(record_.name), end.run, end.reason.empty() ? "" : ": ", end.reason,
+                               up ? "up" : "down", literal()));
     }
 };
 } // namespace

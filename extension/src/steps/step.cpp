@@ -1,4 +1,4 @@
-#include "bridge/fault.hpp"
+#include "steps/step_engine.hpp"
 #include "steps/step_kinds.hpp"
 
 namespace tenantmig {
@@ -15,17 +15,19 @@ std::string StepContext::label() const {
 
 std::unique_ptr<Step> make_step(const core::Spec &spec, const core::StepRef &ref) {
     switch (ref.kind) {
-    case core::StepKind::rekey:
-        return make_rekey_step(spec.rekeys[ref.index]);
     case core::StepKind::sql:
         return make_sql_step(spec.sqls[ref.index]);
     case core::StepKind::add_column:
     case core::StepKind::drop_column:
     case core::StepKind::index:
-    case core::StepKind::backfill:
-    case core::StepKind::guard:
-    case core::StepKind::constraint:
+    case core::StepKind::rekey:
         break;
+    case core::StepKind::backfill:
+        return make_backfill_step(spec.steps[ref.index]);
+    case core::StepKind::guard:
+        return make_guard_step(spec.guards[ref.index]);
+    case core::StepKind::constraint:
+        return make_constraint_step(spec.constraints[ref.index]);
     }
     throw Error(sqlstate::feature_not_supported,
                 fmt::format("step {}: {} can't be taken by up and down", ref.number, core::step_name(ref.kind)), {},
