@@ -11,12 +11,13 @@ import guards_prefix
 import latency
 import observe
 import recovery
+import rekey
 from harness import load_variants, rounds_of
 from shapes import SHAPES, Template, chosen_shapes
 from tables import Figures, add_targets, print_machine, print_variants
 
 ONLINE = "b0 b2 floor backfill run1 online1 online2 undo"
-PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "ddl", "enforce", "guards", "observe"}
+PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "ddl", "enforce", "guards", "observe", "rekey"}
 
 
 def part_variants(options, figures, names):
@@ -118,6 +119,8 @@ def run_parts(options, figures):
             guards_lookups.measure(options, figures)
         elif part == "observe":
             observe.part(options, figures)
+        elif part == "rekey":
+            rekey.part(options, figures)
 
 
 def main():

@@ -1,0 +1,24 @@
+-- What somebody writes who may stop everything: one transaction, each table written once, keys and indexes made at the end.
+BEGIN;
+ALTER TABLE mandate.policy_snapshots DROP CONSTRAINT policy_snapshots_scope_id_fkey;
+ALTER TABLE mandate.domains ADD COLUMN domain text;
+ALTER TABLE mandate.scopes ADD COLUMN domain text, ALTER COLUMN scope_id TYPE text;
+ALTER TABLE mandate.policy_snapshots ADD COLUMN domain text, ALTER COLUMN scope_id TYPE text;
+ALTER TABLE mandate.decision_events ADD COLUMN domain text;
+ALTER TABLE mandate.verdict_events ADD COLUMN domain text;
+UPDATE mandate.domains SET domain = name;
+UPDATE mandate.scopes s SET domain = d.domain, scope_id = d.domain || '.' || s.scope_id FROM mandate.domains d WHERE d.domain_id = s.domain_id;
+UPDATE mandate.policy_snapshots p SET domain = d.domain, scope_id = d.domain || '.' || p.scope_id FROM mandate.domains d WHERE d.domain_id = p.domain_id;
+UPDATE mandate.decision_events e SET domain = d.domain FROM mandate.domains d WHERE d.domain_id = e.domain_id;
+UPDATE mandate.verdict_events e SET domain = d.domain FROM mandate.domains d WHERE d.domain_id = e.domain_id;
+SET CONSTRAINTS ALL IMMEDIATE;
+ALTER TABLE mandate.domains ALTER COLUMN domain SET NOT NULL, ADD CONSTRAINT domains_domain_key UNIQUE (domain);
+ALTER TABLE mandate.scopes ALTER COLUMN domain SET NOT NULL, ADD FOREIGN KEY (domain) REFERENCES mandate.domains (domain);
+ALTER TABLE mandate.policy_snapshots ALTER COLUMN domain SET NOT NULL, ADD FOREIGN KEY (domain) REFERENCES mandate.domains (domain), ADD FOREIGN KEY (scope_id) REFERENCES mandate.scopes;
+ALTER TABLE mandate.decision_events ALTER COLUMN domain SET NOT NULL, ADD FOREIGN KEY (domain) REFERENCES mandate.domains (domain);
+ALTER TABLE mandate.verdict_events ALTER COLUMN domain SET NOT NULL, ADD FOREIGN KEY (domain) REFERENCES mandate.domains (domain);
+CREATE INDEX idx_scopes_domain ON mandate.scopes (domain);
+CREATE INDEX idx_policy_snapshots_domain ON mandate.policy_snapshots (domain);
+CREATE INDEX idx_decision_events_domain ON mandate.decision_events (domain);
+CREATE INDEX idx_verdict_events_domain ON mandate.verdict_events (domain);
+COMMIT;
