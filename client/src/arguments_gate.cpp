@@ -7,7 +7,7 @@ namespace {
 
 // All that the extension sends.
 const std::vector<std::string> event_kinds{"progress", "run",         "enforce", "relax", "approval", "backup",
-                                           "guard",    "observation", "alert",   "drift", "purge"};
+                                           "guard",    "observation", "alert",   "drift", "purge",    "maintenance"};
 
 CLI::App *with_migration(CLI::App *app, std::string &name, bool required = true) {
     add_word(app, "migration", name, "MIGRATION", required ? "Its name" : "Its name; all of them unless given",
@@ -185,6 +185,8 @@ void add_monitor_commands(CLI::App &app, CommandLine &line) {
         ->type_name("TIME");
     CLI::Option *execute = purge_app->add_flag("--execute", options.execute, "Do it");
     purge_app->add_flag("--force", options.force, "Even what an undo would need")->needs(execute);
+    purge_app->add_option("--backup-dir", options.backup_dir, "Look at the backups in this folder, too")
+        ->type_name("DIR");
 }
 
 } // namespace tenantmig::client

@@ -1,6 +1,7 @@
 // What main.cpp and the files that add commands to it share. Includes CLI11, which takes long to compile.
 #pragma once
 #include "commands.hpp"
+#include "commands_backup.hpp"
 #include "commands_directory.hpp"
 #include <CLI/CLI.hpp>
 #include <functional>
@@ -20,6 +21,8 @@ struct CommandLine {
     UndoOptions undo;
     ApproveOptions approval;
     BackupOptions backup;
+    BackupRequest dump;
+    MaintenanceOptions maintenance;
     GuardOptions guard;
     WatchEventsOptions events;
     DailyOptions daily;
@@ -30,7 +33,7 @@ struct CommandLine {
     NewOptions made;
     std::optional<std::string> log; // a file
     std::vector<std::string> settings;
-    std::string file, name, format = "table", report_format;
+    std::string verify_folder, file, name, format = "table", report_format;
     std::optional<std::string> word;
     bool flag = false; // the one switch of a command that has one
     bool json = false;
@@ -51,6 +54,8 @@ CLI::Validator a_number(const char *what, double lowest, double highest);
 void add_gate_commands(CLI::App &app, CommandLine &line);
 void add_monitor_commands(CLI::App &app, CommandLine &line);
 
+// arguments_backup.cpp
+void add_backup_commands(CLI::App &app, CommandLine &line);
 // arguments_directory.cpp; after the commands whose arguments it adds to
 void add_directory_commands(CLI::App &app, CommandLine &line);
 

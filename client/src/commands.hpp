@@ -91,6 +91,7 @@ struct PurgeOptions {
     std::vector<std::string> kinds; // none: all
     std::optional<std::string> older_than;
     bool execute = false, force = false;
+    std::string backup_dir; // whose files are looked at, too; empty: none
 };
 
 // A connection whose server has been checked.

@@ -1,9 +1,11 @@
 // observe, health, report --daily, ddl-watch, purge: how migrations fare after their runs.
 #include "call.hpp"
-#include "commands.hpp"
+#include "client_error.hpp"
+#include "commands_backup.hpp"
 #include "messages.hpp"
 #include "progress.hpp"
 #include "text.hpp"
+#include <algorithm>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -115,7 +117,9 @@ ExitStatus ddl_watch(const GlobalOptions &global, const Cell &mode) {
     return ExitStatus::done;
 }
 
-ExitStatus purge(const GlobalOptions &global, const PurgeOptions &options) {
+namespace {
+
+Call purge_call(const PurgeOptions &options, bool execute) {
     Call call{"SELECT * FROM tenantmig.purge(", {}};
     if (!options.kinds.empty()) {
         nlohmann::json kinds = options.kinds;
@@ -123,10 +127,32 @@ ExitStatus purge(const GlobalOptions &global, const PurgeOptions &options) {
         call.sql += "kinds => ARRAY(SELECT pg_catalog.jsonb_array_elements_text($1::pg_catalog.jsonb))";
     }
     call.add("older_than", "interval", options.older_than);
-    call.add_flag("execute", options.execute);
+    call.add_flag("execute", execute);
     call.add_flag("force", options.force);
+    call.sql += ")";
+    return call;
+}
+
+} // namespace
+
+ExitStatus purge(const GlobalOptions &global, const PurgeOptions &options) {
+    const bool files = !options.backup_dir.empty();
+    if (files && !options.kinds.empty() &&
+        std::find(options.kinds.begin(), options.kinds.end(), "backups") == options.kinds.end())
+        throw ClientError(ExitStatus::usage, "--backup-dir goes with the kind backups", "",
+                          "leave out --kinds, or name backups there as well");
+    const Call call = purge_call(options, options.execute);
     Connection connection = connect_checked(global);
-    const Result rows = connection.query(call.sql + ")", call.parameters);
+    if (files && options.execute) connection.query("BEGIN");
+    Result rows = connection.query(call.sql, call.parameters);
+    if (files) {
+        if (!options.execute) { // what is registered then is seen by doing it, and undone
+            connection.query("BEGIN");
+            const Call tried = purge_call(options, true);
+            connection.query(tried.sql, tried.parameters);
+        }
+        purge_backup_files(connection, options, rows);
+    }
     print_result(rows, global.format);
     flush_output(options.execute ? "the purge is done and committed" : "");
     if (!options.execute) messages::show_remark("nothing was deleted; --execute does it");

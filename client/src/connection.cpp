@@ -278,6 +278,26 @@ Result Connection::finished() {
     throw ClientError(ExitStatus::failure, text);
 }
 
+std::vector<std::pair<std::string, std::string>> Connection::environment() const {
+    const auto release = [](PQconninfoOption *options) { PQconninfoFree(options); };
+    const std::unique_ptr<PQconninfoOption, decltype(release)> options(PQconninfo(handle_.get()), release);
+    std::vector<std::pair<std::string, std::string>> result;
+    const auto text = [](const char *value) { return std::string(value == nullptr ? "" : value); };
+    for (const PQconninfoOption *option = options.get(); option != nullptr && option->keyword != nullptr; ++option) {
+        if (option->envvar == nullptr || option->val == nullptr) continue;
+        const std::string_view keyword = option->keyword;
+        if (keyword == "host") continue; // below: of several, the one that answered
+        if (keyword == "port" || keyword == "hostaddr" || keyword == "dbname") continue;
+        result.emplace_back(option->envvar, option->val);
+    }
+    result.emplace_back("PGHOST", text(PQhost(handle_.get())));
+    result.emplace_back("PGPORT", text(PQport(handle_.get())));
+    result.emplace_back("PGHOSTADDR", text(PQhostaddr(handle_.get())));
+    result.emplace_back("PGDATABASE", database());
+    result.emplace_back("PGSERVICE", "");
+    return result;
+}
+
 int Connection::server_version() const {
     return PQserverVersion(handle_.get());
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 struct pg_conn;
@@ -47,6 +48,10 @@ public:
     [[nodiscard]] std::string server_version_text() const;
     [[nodiscard]] std::string database() const;
     [[nodiscard]] std::string user() const;
+
+    // PG* variables with which a program of PostgreSQL reaches the same database of the same server as the same role,
+    // password included; one whose value is empty must not be there.
+    [[nodiscard]] std::vector<std::pair<std::string, std::string>> environment() const;
 
 private:
     struct Close {

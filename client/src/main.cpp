@@ -296,6 +296,7 @@ int parse_and_execute(int argc, char **argv) {
     add_online_commands(app, line);
     add_gate_commands(app, line);
     add_monitor_commands(app, line);
+    add_backup_commands(app, line);
     add_directory_commands(app, line);
 
     try {
