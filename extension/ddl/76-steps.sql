@@ -12,7 +12,10 @@ COMMENT ON PROCEDURE tenantmig.down(text, integer, integer) IS
   'takes back the steps of a migration that are in force, the last one first: all, or those after to_step (which stays; 0: all), or the last few (steps). Goes on with a step that is half-way. Commits as it goes. Errors: as up, and TM020 (a step in the range can''t be taken back; nothing has been changed then). Locks: those of the steps.';
 REVOKE ALL ON PROCEDURE tenantmig.down(text, integer, integer) FROM PUBLIC;
 
-CREATE VIEW tenantmig.steps AS
+-- A function for the sake of jit = off, as health_rows: the planner takes a few steps for tens of thousands of rows.
+CREATE FUNCTION tenantmig.step_rows() RETURNS TABLE (migration text, step integer, kind text, relation text, column_name text, state text, phase text, error text,
+    started_at timestamptz, finished_at timestamptz, next_command text, applied boolean)
+  LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp SET jit = off AS $$
   SELECT m.name AS migration, s.ordinality::integer AS step, k.kind,
          CASE k.kind WHEN 'rekey' THEN s.value #>> '{rekey,from,table}' ELSE s.value -> k.kind ->> 'table' END AS relation,
          s.value -> k.kind ->> 'column' AS column_name,
@@ -51,7 +54,13 @@ CREATE VIEW tenantmig.steps AS
                      WHERE k.kind = 'constraint' AND o.migration_id = m.id AND o.step = s.ordinality AND o.state <> 'removed'
                      WINDOW same AS (PARTITION BY o.state) ORDER BY array_position('{relaxing,intended,enforced,relaxed}', o.state) LIMIT 1) e ON true
   CROSS JOIN LATERAL (SELECT CASE k.kind WHEN 'constraint' THEN coalesce(e.state = 'enforced', false) WHEN 'guard' THEN g.id IS NOT NULL
-                                         WHEN 'backfill' THEN coalesce(r.state = 'completed', false) ELSE coalesce(t.state = 'applied', false) END AS applied) a;
+                                         WHEN 'backfill' THEN coalesce(r.state = 'completed', false) ELSE coalesce(t.state = 'applied', false) END AS applied) a
+$$;
+COMMENT ON FUNCTION tenantmig.step_rows() IS 'what the view steps shows. No locks but those of reading tenantmig''s own tables.';
+REVOKE ALL ON FUNCTION tenantmig.step_rows() FROM PUBLIC;
+
+CREATE VIEW tenantmig.steps AS
+  SELECT migration, step, kind, relation, column_name, state, phase, error, started_at, finished_at, next_command, applied FROM tenantmig.step_rows();
 COMMENT ON VIEW tenantmig.steps IS 'the steps of each migration, in the order of the spec, and how far each is';
 COMMENT ON COLUMN tenantmig.steps.migration IS 'name of the migration';
 COMMENT ON COLUMN tenantmig.steps.step IS 'position in the spec, from 1';
@@ -74,10 +83,9 @@ CREATE VIEW tenantmig.migrations AS
           FROM tenantmig.review_batch b WHERE b.migration_id = m.id) AS open_reviews,
          m.created_at, m.spec, p.progress, CASE p.progress WHEN 'applied' THEN p.finished_at END AS applied_at, m.checksum
   FROM tenantmig.migration m
-  CROSS JOIN LATERAL (
-    SELECT CASE WHEN bool_and(s.applied) THEN 'applied' WHEN bool_or(s.applied OR s.state NOT IN ('planned', 'relaxed', 'rolled_back')) THEN 'partly applied' ELSE 'pending' END AS progress,
-           max(s.finished_at) AS finished_at
-    FROM tenantmig.steps s WHERE s.migration = m.name) p;
+  JOIN (SELECT s.migration, CASE WHEN bool_and(s.applied) THEN 'applied' WHEN bool_or(s.applied OR s.state NOT IN ('planned', 'relaxed', 'rolled_back')) THEN 'partly applied' ELSE 'pending' END AS progress,
+               max(s.finished_at) AS finished_at
+        FROM tenantmig.step_rows() s GROUP BY s.migration) p ON p.migration = m.name;
 COMMENT ON VIEW tenantmig.migrations IS 'the catalogue: each migration with its owner, last run, open reviews, and how far it is';
 COMMENT ON COLUMN tenantmig.migrations.id IS 'number of the migration';
 COMMENT ON COLUMN tenantmig.migrations.migration IS 'its name';

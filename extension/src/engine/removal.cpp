@@ -3,8 +3,10 @@
 
 #include "catalog/enforcement_store.hpp"
 #include "catalog/migration_store.hpp"
+#include "catalog/step_store.hpp"
 #include "engine/fence_trigger.hpp"
 #include "engine/guard_trigger.hpp"
+#include "engine/migration_report.hpp"
 #include "engine/removal.hpp"
 
 namespace tenantmig {
@@ -32,6 +34,13 @@ void remove_migration(const std::string &name, bool force) {
                     "Without the migration nobody can take them back exactly.",
                     fmt::format("CALL tenantmig.relax({}) first, or drop it with force => true: the constraints stay.",
                                 core::sql_literal(name)));
+    if (has_steps(migration.id) && !force)
+        throw Error(sqlstate::object_in_use,
+                    fmt::format("steps of migration {} are applied, or half-way", core::excerpt(name)),
+                    "Without the migration nobody can take them back.",
+                    fmt::format("CALL tenantmig.down({}) first, or drop it with force => true: what was applied stays.",
+                                core::sql_literal(name)));
+    archive_migration_report(migration);
     end_fence(migration, force);
     delete_enforcements(migration.id);
     remove_guards(migration);

@@ -13,6 +13,7 @@
 #include "catalog/events.hpp"
 #include "catalog/migration_names.hpp"
 #include "steps/enforce.hpp"
+#include "steps/maintenance.hpp"
 #include "steps/migrate.hpp"
 #include "steps/migration.hpp"
 #include "steps/step_engine.hpp"
@@ -114,7 +115,18 @@ public:
         }
         changer_->note(true, [&] { check_ahead(pending); });
         TENANTMIG_FAULT("step_checked");
-        take_all(pending, true);
+        if (!options_.maintenance) {
+            take_all(pending, true);
+            return;
+        }
+        std::exception_ptr failure;
+        try {
+            take_all(pending, true);
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        open_fence(failure != nullptr);
+        if (failure) std::rethrow_exception(failure);
     }
 
     void down() {
@@ -158,9 +170,6 @@ private:
         if (options_.steps && *options_.steps < 1)
             throw Error(sqlstate::invalid_parameter_value, fmt::format("{} is not a number of steps", *options_.steps),
                         {}, "steps: 1 or more, counted from where the migration stands.");
-        if (options_.maintenance)
-            throw Error(sqlstate::feature_not_supported, "maintenance mode is not there yet", {},
-                        "Leave maintenance out.");
         if (options_.workers < 1 || options_.workers > 64)
             throw Error(sqlstate::invalid_parameter_value,
                         fmt::format("{} is not a number of workers", options_.workers), {}, "workers: from 1 to 64.");
@@ -324,6 +333,7 @@ private:
             };
             while (joins())
                 group.push_back(pending[i++]);
+            if (options_.maintenance) close_fence();
             if (!take(group, up)) return;
         }
     }
@@ -426,6 +436,26 @@ private:
                 }
             });
         } catch (...) { // the view says that it was interrupted
+        }
+    }
+
+    // For another half hour; tables that a step has made are fenced from the next one on.
+    void close_fence() {
+        try {
+            (void)set_maintenance(*changer_, record_, true);
+        } catch (const Error &error) {
+            if (std::string_view(error.state()) != sqlstate::prerequisite_state) throw;
+            notice(fmt::format("nothing is fenced: {}", error.message()));
+        }
+    }
+
+    void open_fence(bool after_failure) {
+        try {
+            (void)set_maintenance(*changer_, record_, false);
+        } catch (...) {
+            if (!after_failure) throw;
+            warning("the tables are still fenced", "Maintenance mode could not be switched off; it ends by itself.",
+                    fmt::format("SELECT * FROM tenantmig.maintenance({}, false);", literal()));
         }
     }
 
