@@ -45,6 +45,8 @@ constexpr Right rights[] = {
     {"drop_migration", full},
     {"up", full},
     {"down", full},
+    {"step_rows", viewer},
+    {"migration_report", viewer},
     {"backfill", full},
     {"rollback", full},
     {"set_pace", full},
