@@ -132,25 +132,29 @@ void load_pair(Sync *sync, const TriggerData *event) {
     const Oid self = RelationGetRelid(event->tg_relation);
     Oid types[INDEX_MAX_KEYS] = {get_atttype(self, sync->left)};
     const char *table = quote_qualified_identifier(name[2], name[3]);
-    SPI_connect();
-    char *text = psprintf("SELECT (l.%s)::%s FROM ONLY %s AS l WHERE l.%s %s $1", quote_identifier(name[5]),
-                          format_type_be_qualified(get_atttype(self, sync->right)), table, quote_identifier(name[4]),
-                          equality(get_atttype(sync->looked_at, id), types[0]));
-    sync->forward = prepare(sync, text, 1, types);
-    const Oid left = types[0];
-    types[0] = get_atttype(self, sync->right);
-    StringInfoData back;
+    const Oid left = types[0], right = get_atttype(self, sync->right);
+    StringInfoData there, back;
+    initStringInfo(&there);
     initStringInfo(&back);
+    SPI_connect();
+    appendStringInfo(&there, "SELECT (l.%s)::%s FROM ONLY %s AS l WHERE l.%s %s $1", quote_identifier(name[5]),
+                     format_type_be_qualified(right), table, quote_identifier(name[4]),
+                     equality(get_atttype(sync->looked_at, id), left));
     appendStringInfo(&back, "SELECT (l.%s)::%s FROM ONLY %s AS l WHERE l.%s %s $1", quote_identifier(name[4]),
                      format_type_be_qualified(left), table, quote_identifier(name[5]),
-                     equality(get_atttype(sync->looked_at, key), types[0]));
+                     equality(get_atttype(sync->looked_at, key), right));
     for (int i = 0; i < sync->within; i++) {
         const char *column = name[6 + i];
         sync->within_column[i] = own_column(event, column);
         types[i + 1] = get_atttype(self, sync->within_column[i]);
-        appendStringInfo(&back, " AND l.%s %s $%d", quote_identifier(column), equality(types[i + 1], types[i + 1]),
-                         i + 2);
+        const AttrNumber other = get_attnum(sync->looked_at, column);
+        const Oid type = other > 0 ? get_atttype(sync->looked_at, other) : types[i + 1];
+        char *condition = psprintf(" AND l.%s %s $%d", quote_identifier(column), equality(type, types[i + 1]), i + 2);
+        appendStringInfoString(&there, condition);
+        appendStringInfoString(&back, condition);
     }
+    sync->forward = prepare(sync, there.data, sync->within + 1, types);
+    types[0] = right;
     sync->backward = prepare(sync, back.data, sync->within + 1, types);
     SPI_finish();
 }
@@ -297,28 +301,49 @@ bool look_up(const Row *row, const Sync *sync, SPIPlanPtr plan, const Cell *keys
     pg_unreachable();
 }
 
+// The keys of a lookup: the value, and the columns that a key is unique in.
+int keys_of(const Row *row, const Sync *sync, const Cell &value, Cell *keys) {
+    keys[0] = value;
+    for (int i = 0; i < sync->within; i++)
+        keys[i + 1] = read(row, row->now, sync->within_column[i]);
+    return sync->within + 1;
+}
+
 // What belongs to the old column's value.
 Cell forward(const Row *row, const Sync *sync, const Cell &left) {
-    Cell found;
-    if (left.null || look_up(row, sync, sync->forward, &left, 1, sync->right, &found)) return found;
+    Cell found, keys[INDEX_MAX_KEYS];
+    const int count = keys_of(row, sync, left, keys);
+    if (left.null || look_up(row, sync, sync->forward, keys, count, sync->right, &found)) return found;
     Relation relation = row->event->tg_relation;
+    StringInfoData detail;
+    initStringInfo(&detail);
+    appendStringInfo(&detail, "It is %s", shown(row, sync->left, left));
+    for (int i = 0; i < sync->within; i++)
+        appendStringInfo(&detail, ", \"%s\" %s", name_of(row, sync->within_column[i]),
+                         shown(row, sync->within_column[i], keys[i + 1]));
     count_refusal();
     ereport(ERROR, (errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
                     errmsg("\"%s\" of \"%s\" names no row of \"%s\"", name_of(row, sync->left),
                            RelationGetRelationName(relation), get_rel_name(sync->looked_at)),
-                    errdetail("It is %s.", shown(row, sync->left, left)), errhint("Write the row that it names first."),
+                    errdetail("%s.", detail.data), errhint("Write the row that it names first."),
                     errtablecol(relation, sync->left)));
     pg_unreachable();
 }
 
 // What belongs to the new column's value; NULL where there is no such row: a foreign key says so, if there is one.
 Cell backward(const Row *row, const Sync *sync, const Cell &right) {
-    Cell keys[INDEX_MAX_KEYS], found;
-    keys[0] = right;
-    for (int i = 0; i < sync->within; i++)
-        keys[i + 1] = read(row, row->now, sync->within_column[i]);
-    if (!look_up(row, sync, sync->backward, keys, sync->within + 1, sync->left, &found)) return Cell();
+    Cell found, keys[INDEX_MAX_KEYS];
+    const int count = keys_of(row, sync, right, keys);
+    if (!look_up(row, sync, sync->backward, keys, count, sync->left, &found)) return Cell();
     return found;
+}
+
+bool same_within(const Row *row, const Sync *sync) {
+    for (int i = 0; i < sync->within; i++) {
+        const AttrNumber number = sync->within_column[i];
+        if (!equal(row, number, read(row, row->before, number), read(row, row->now, number))) return false;
+    }
+    return true;
 }
 
 void keep_pair(Row *row, const Sync *sync) {
@@ -327,7 +352,7 @@ void keep_pair(Row *row, const Sync *sync) {
         Cell left_before = read(row, row->before, sync->left), right_before = read(row, row->before, sync->right);
         const bool left_same = equal(row, sync->left, left_before, left);
         const bool right_same = equal(row, sync->right, right_before, right);
-        if (left_same && right_same && left.null == right.null) return;
+        if (left_same && right_same && left.null == right.null && same_within(row, sync)) return;
         if (!left_same && right_same) {
             write(row, sync->right, forward(row, sync, left));
             return;

@@ -8,6 +8,9 @@
 //                 observe refer to.
 //   observations  not the newest of a migration, and not what its soak is reckoned from.
 //   drift         not what the gate of constraints that are still to be enforced counts.
+//   backups       their registrations, after 90 days: not the newest of a migration, and not (but with force) those
+//   that
+//                 such a gate accepts. The files are the client's business.
 // The report of a run is archived before its log or its record goes.
 #include "core/excerpt.hpp"
 #include "core/spec.hpp"
@@ -23,8 +26,9 @@
 namespace tenantmig {
 
 namespace {
-constexpr const char *all_kinds[] = {"change_log", "reviews", "runs", "observations", "drift"};
-constexpr char retention[] = "1 year"; // of every kind
+constexpr const char *all_kinds[] = {"change_log", "reviews", "runs", "observations", "drift", "backups"};
+constexpr char retention[] = "1 year"; // of every kind but:
+constexpr char backup_retention[] = "90 days";
 
 struct RunFacts {
     std::int64_t id = 0;
@@ -43,7 +47,7 @@ public:
             if (std::find(std::begin(all_kinds), std::end(all_kinds), kind) == std::end(all_kinds))
                 throw Error(sqlstate::invalid_parameter_value,
                             fmt::format("{} is not a kind of what can be purged", core::excerpt(kind)), {},
-                            "Kinds are change_log, reviews, runs, observations and drift.");
+                            "Kinds are change_log, reviews, runs, observations, drift and backups.");
         set_cutoff();
     }
 
@@ -55,13 +59,15 @@ public:
         for (const std::string &name : list)
             if (auto migration = find_migration(name)) one(*migration);
         if (wants("drift")) orphaned_drift();
+        if (wants("backups")) orphaned_backups();
         return std::move(result_);
     }
 
 private:
     const PurgeOptions &options_;
-    Value cutoff_ = null_value(TIMESTAMPTZOID), undo_cutoff_ = null_value(TIMESTAMPTZOID);
-    std::string period_; // how old things must be, in words
+    Value cutoff_ = null_value(TIMESTAMPTZOID), undo_cutoff_ = null_value(TIMESTAMPTZOID),
+          backup_cutoff_ = null_value(TIMESTAMPTZOID);
+    std::string period_, backup_period_; // how old things must be, in words
     std::vector<PurgeRow> result_;
     std::string busy_; // why nothing of the migration may go now; empty: it may
 
@@ -78,12 +84,16 @@ private:
             throw Error(sqlstate::invalid_parameter_value,
                         fmt::format("{} is not a time that things can be older than", core::excerpt(asked)), {},
                         "Give an interval from 0 to 1000 years, for example older_than => '90 days'.");
-        Rows rows = own_query("SELECT $1 - $2::interval, $1 - $3::interval, $2::interval::text",
-                              {now, text_value(asked), text_value(retention)});
+        Rows rows = own_query("SELECT $1 - $2::interval, $1 - $3::interval, $2::interval::text, $1 - $4::interval, "
+                              "$4::interval::text",
+                              {now, text_value(asked), text_value(retention),
+                               text_value(options_.older_than.value_or(backup_retention))});
         bool null = false;
         cutoff_ = {TIMESTAMPTZOID, rows.datum(0, 1, &null), false};
         undo_cutoff_ = {TIMESTAMPTZOID, rows.datum(0, 2, &null), false};
         period_ = rows.text_or(0, 3);
+        backup_cutoff_ = {TIMESTAMPTZOID, rows.datum(0, 4, &null), false};
+        backup_period_ = rows.text_or(0, 5);
     }
 
     void add(const char *kind, const std::string &migration, std::int64_t rows, std::optional<std::string> oldest,
@@ -118,6 +128,7 @@ private:
             record(migration, facts);
         if (wants("observations")) observations(migration);
         if (wants("drift")) drift(migration);
+        if (wants("backups")) backups(migration);
     }
 
     std::vector<RunFacts> facts(const MigrationRecord &migration) {
@@ -319,13 +330,9 @@ private:
                                   "'completed'), '-infinity') "
                                   "THEN 2 ELSE 0 END AS kept FROM tenantmig.drift_log d WHERE d.migration = $1";
         const core::Spec spec = migration_spec(migration);
-        const bool enforced =
-            !own_query("SELECT FROM tenantmig.enforcement WHERE migration_id = $1 AND state = 'enforced' LIMIT 1",
-                       {bigint_value(migration.id)})
-                 .empty();
         delete_drift(select, migration.name,
                      {text_value(migration.name), cutoff_, bigint_value(migration.id),
-                      boolean_value(!spec.constraints.empty() && !enforced)});
+                      boolean_value(!spec.constraints.empty() && !is_enforced(migration))});
     }
 
     // Of guards of no migration, and of migrations that are not there any more.
@@ -337,6 +344,59 @@ private:
             "tenantmig.drift_log d WHERE $1 = '' AND NOT EXISTS (SELECT FROM tenantmig.migration m "
             "WHERE m.name = d.migration)";
         delete_drift(select, "", {text_value(""), cutoff_});
+    }
+
+    static bool is_enforced(const MigrationRecord &migration) {
+        return !own_query("SELECT FROM tenantmig.enforcement WHERE migration_id = $1 AND state = 'enforced' LIMIT 1",
+                          {bigint_value(migration.id)})
+                    .empty();
+    }
+
+    void backups(const MigrationRecord &migration) {
+        std::int64_t accepted = 0; // age that the gate accepts, in seconds
+        for (const core::ConstraintStep &step : core::parse_spec_text(migration.spec).constraints)
+            accepted = std::max(accepted, step.gate.backup_seconds.value_or(0));
+        if (options_.force || is_enforced(migration)) accepted = 0;
+        constexpr char select[] =
+            "SELECT b.id, b.taken_at, CASE WHEN b.taken_at >= $2 THEN 1 WHEN b.id = (SELECT n.id FROM "
+            "tenantmig.backup_log n WHERE n.migration_id = $1 ORDER BY n.taken_at DESC, n.id DESC LIMIT 1) THEN 2 WHEN "
+            "b.taken_at >= $3 - make_interval(secs => $4) THEN 3 ELSE 0 END AS kept FROM tenantmig.backup_log b WHERE "
+            "b.migration_id = $1";
+        delete_backups(
+            select, migration.name,
+            {bigint_value(migration.id), backup_cutoff_, timestamp_value(our_time()), bigint_value(accepted)});
+    }
+
+    // Of migrations that were dropped.
+    void orphaned_backups() {
+        if (!has_privileges_of(extension_owner())) return;
+        busy_.clear();
+        delete_backups("SELECT b.id, b.taken_at, CASE WHEN b.taken_at >= $1 THEN 1 ELSE 0 END AS kept FROM "
+                       "tenantmig.backup_log b WHERE b.migration_id IS NULL",
+                       "", {backup_cutoff_});
+    }
+
+    void delete_backups(const char *select, const std::string &migration, const std::vector<Value> &values) {
+        Rows rows = own_query(fmt::format("SELECT s.kept, count(*), min(s.taken_at), max(s.taken_at) FROM ({}) s "
+                                          "GROUP BY s.kept ORDER BY s.kept",
+                                          select),
+                              values);
+        for (std::size_t i = 0; i < rows.size(); i++) {
+            const std::int64_t kept = rows.bigint(i, 1);
+            const bool goes = kept == 0 && busy_.empty();
+            if (goes && options_.execute)
+                own_query(
+                    fmt::format("DELETE FROM tenantmig.backup_log b USING ({}) s WHERE s.id = b.id AND s.kept = 0",
+                                select),
+                    values);
+            add("backups", migration, rows.bigint(i, 2), rows.text(i, 3), rows.text(i, 4), goes,
+                goes ? fmt::format("older than {}; the files are left to tenantmig purge --backup-dir", backup_period_)
+                : kept == 1 ? fmt::format("younger than {}", backup_period_)
+                : kept == 2 ? "the newest"
+                : kept == 3
+                    ? "the gate of constraints that are not enforced yet accepts them; force => true gives them up"
+                    : busy_);
+        }
     }
 
     void delete_drift(const char *select, const std::string &migration, const std::vector<Value> &values) {

@@ -60,6 +60,9 @@ struct RekeyTarget {
 // and generated columns, keys of several columns), 42804, 55000 (no primary key), TM001, 2201B.
 RekeyTarget resolve_rekey(const core::RekeyStep &step, NameBook &names);
 
+// By itself, at once, in all rows.
+bool is_unique(const Table &table, AttrNumber column);
+
 // The names that an id has while it is converted, and the column that it was afterwards.
 std::string new_name(const std::string &column);
 std::string old_name(const std::string &column);

@@ -82,6 +82,7 @@ private:
     [[noreturn]] int refuse_chain(const RekeyForeignKey &key);
     void validate(const Table &table, const std::string &name, bool back);
     void move_root();
+    bool has_key() const;
     void move_key(const Table &table, const RekeyIndex &primary);
     void move_embedded(const RekeyEmbedded &embed);
     void replace_indexes();

@@ -60,7 +60,7 @@ private:
             for (std::size_t i = 0; i < examples.size(); i++)
                 list += (list.empty() ? "" : ", ") + examples.text_or(i, 1, "NULL");
             row.status = "FAIL";
-            row.detail = fmt::format("{} {}: {}{}", count, probe.what, list,
+            row.detail = fmt::format("{} ({}): {}{}", probe.what, count, list,
                                      count > shown ? fmt::format(" and {} more", count - shown) : std::string());
             row.hint = probe.hint;
         }

@@ -153,7 +153,9 @@ void RekeyBuilder::move_root() {
     const std::size_t start = list_.actions.size();
     index(root, name, statement, false);
     if (!primary || primary->keys != 1) {
-        if (constrained || !primary) {
+        if (has_key()) {
+            list_.actions.pop_back(); // the column is unique already
+        } else if (constrained || !primary) {
             RekeyAction &adopt = ddl(root);
             adopt.group = 1;
             forward(adopt, root,
@@ -176,6 +178,11 @@ void RekeyBuilder::move_root() {
         add_key(key, true);
     for (const Moved &key : keys)
         if (key.exists) drop_key(key, true);
+}
+
+// Whether the root's new key is a column of its own that is unique as it stands.
+bool RekeyBuilder::has_key() const {
+    return !target_.own_column && target_.within.empty() && is_unique(target_.root, target_.key.number);
 }
 
 // One strong lock: the primary key leaves `old` for the index `made`; back, for `kept`.

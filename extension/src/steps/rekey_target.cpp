@@ -79,14 +79,6 @@ void require_same_type(const Table &table, const Column &column, const Table &ot
                 "Both have to be of one type.");
 }
 
-// By itself, at once, in all rows.
-bool is_unique(const Table &table, AttrNumber column) {
-    return !own_query("SELECT 1 FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND "
-                      "i.indimmediate AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = $2",
-                      {oid_value(table.oid), int_value(column)})
-                .empty();
-}
-
 void require_right(const Table &table, const Table &other, AclMode mode, const char *word, const std::string &why) {
     const bool may = pg_call([from = table.owner, oid = other.oid, owner = other.owner, mode] {
         return has_privs_of_role(from, owner) || pg_class_aclcheck(oid, from, mode) == ACLCHECK_OK;
@@ -312,6 +304,13 @@ private:
     }
 };
 } // namespace
+
+bool is_unique(const Table &table, AttrNumber column) {
+    return !own_query("SELECT 1 FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND "
+                      "i.indimmediate AND i.indpred IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = $2",
+                      {oid_value(table.oid), int_value(column)})
+                .empty();
+}
 
 std::string new_name(const std::string &column) {
     return object_name(column, "", "new");
