@@ -20,8 +20,9 @@ std::unique_ptr<Step> make_step(const core::Spec &spec, const core::StepRef &ref
     case core::StepKind::add_column:
     case core::StepKind::drop_column:
     case core::StepKind::index:
-    case core::StepKind::rekey:
         break;
+    case core::StepKind::rekey:
+        return make_rekey_step(spec.rekeys[ref.index]);
     case core::StepKind::backfill:
         return make_backfill_step(spec.steps[ref.index]);
     case core::StepKind::guard:
