@@ -98,6 +98,22 @@ SELECT * FROM shown(kinds => '{drift}');
 SELECT kind, migration, row_count, outcome, reason FROM tenantmig.purge('{drift}') WHERE migration IS NULL;
 SELECT * FROM shown(kinds => '{drift}', execute => true);
 SELECT count(*) FROM tenantmig.drift WHERE migration IN ('to purge', 'purged long ago');
+-- backups: 90 days; not the newest, nor what an open gate accepts
+SELECT tenantmig.create_migration('{"migration": "gated", "tenants": {"table": "companies"}, "steps": [{"constraint": {"table": "customers", "column": "company_id", "references": "companies.id", "gate": {"backup_within": "120 days"}}}]}');
+CREATE FUNCTION backups(older_than interval DEFAULT NULL, execute boolean DEFAULT false, force boolean DEFAULT false) RETURNS TABLE (migration text, row_count bigint, outcome text, reason text) LANGUAGE sql AS
+  $$SELECT migration, row_count, outcome, reason FROM tenantmig.purge('{backups}', older_than, execute, force)$$;
+SELECT count(tenantmig.register_backup(m, now() - make_interval(days => d), 'vault:/' || d)) FROM unnest('{to purge,gated}'::text[]) m, unnest('{10,100,110,130,200}'::int[]) d;
+SELECT * FROM backups();
+SELECT * FROM backups(older_than => '105 days');
+SELECT * FROM backups(force => true);
+SELECT * FROM backups(execute => true);
+SELECT migration, location FROM tenantmig.backups ORDER BY migration, taken_at;
+SELECT * FROM backups(older_than => '0', execute => true, force => true);
+SELECT migration, location FROM tenantmig.backups ORDER BY migration, taken_at;
+SELECT tenantmig.drop_migration('gated', false);
+SELECT * FROM backups(older_than => '0') WHERE migration IS NULL;
+SELECT count(*) FROM backups(older_than => '0', execute => true);
+SELECT count(*) FROM tenantmig.backups;
 -- dropped with its migration is everything but the reports
 SELECT tenantmig.drop_migration('to purge', true);
 SELECT tenantmig.report(first) ~ 'Archived by purge' AS report FROM runs;

@@ -3,7 +3,35 @@
 
 namespace tenantmig::client {
 
+namespace {
+
+void add_to_up(CLI::App &app, CommandLine &line) {
+    CLI::App *up_app = app.get_subcommand("up");
+    BackupRequest &request = line.up_backup.request;
+    CLI::Option *none = up_app->get_option("--no-backup");
+    up_app->add_option("--backup-dir", request.directory, "Folder of the backup before the first change (backups)")
+        ->type_name("DIR")
+        ->excludes(none);
+    up_app->add_option("--backup-jobs", request.jobs, "Tables that are backed up at once")
+        ->check(a_number("a number of jobs, 1 to 64", 1, 64))
+        ->type_name("N")
+        ->excludes(none);
+    up_app->add_option("--pg-bindir", request.programs, "Folder of pg_dump and pg_restore")
+        ->type_name("DIR")
+        ->excludes(none);
+    line.up.before_first_change = [&line](const GlobalOptions &global, Connection &connection,
+                                          const std::vector<std::string> &migrations) {
+        line.up_backup.take(global, connection, migrations);
+    };
+    line.up.after_stored = [&line](Connection &connection, const std::string &migration) {
+        line.up_backup.register_for(connection, migration);
+    };
+}
+
+} // namespace
+
 void add_backup_commands(CLI::App &app, CommandLine &line) {
+    add_to_up(app, line);
     BackupRequest &request = line.dump;
     CLI::App *backup_app =
         command(app, line, "backup", "Take a backup with pg_dump, check it, and register it with tenantmig",

@@ -22,6 +22,7 @@ struct CommandLine {
     ApproveOptions approval;
     BackupOptions backup;
     BackupRequest dump;
+    UpBackup up_backup;
     MaintenanceOptions maintenance;
     GuardOptions guard;
     WatchEventsOptions events;

@@ -67,6 +67,31 @@ ExitStatus backup(const GlobalOptions &global, const BackupRequest &request, con
     return ExitStatus::done;
 }
 
+void UpBackup::take(const GlobalOptions &global, Connection &connection, const std::vector<std::string> &migrations) {
+    request.unregistered = true;
+    if (request.directory.empty()) request.directory = "backups";
+    try {
+        taken = take_backup(global, request);
+    } catch (const ClientError &error) {
+        if (error.status() == ExitStatus::interrupted) throw;
+        ErrorText text = error.text();
+        if (!text.hint.empty()) text.hint += "; ";
+        text.hint += "up --no-backup goes without one. Nothing was changed";
+        throw ClientError(error.status(), text);
+    }
+    messages::show_remark(fmt::format("backup: {}, {:.1f} s", printable(taken->location), taken->seconds));
+    const Result there = connection.query("SELECT m.migration FROM tenantmig.migrations m");
+    for (const std::string &migration : migrations)
+        if (there.any("migration", migration)) register_for(connection, migration);
+}
+
+void UpBackup::register_for(Connection &connection, const std::string &migration) {
+    if (!taken || std::find(taken->registered.begin(), taken->registered.end(), migration) != taken->registered.end())
+        return;
+    register_taken(connection, migration, *taken);
+    taken->registered.push_back(migration);
+}
+
 ExitStatus maintenance(const GlobalOptions &global, const MaintenanceOptions &options) {
     Call call{"SELECT * FROM tenantmig.maintenance($1, $2::pg_catalog.bool",
               {options.migration, options.mode == "on" ? "true" : "false"}};

@@ -184,6 +184,7 @@ ExitStatus apply_directory(const GlobalOptions &global, const UpOptions &options
                 continue;
             }
             store(connection, entry);
+            if (options.after_stored) options.after_stored(connection, entry.migration);
             const CallLabel label{number + 1,  pending.size(), entry.file->file, entry.migration,
                                   widths.file, widths.name,    &entry.file->spec};
             application.apply(up_call(options, entry.migration), label);

@@ -17,7 +17,7 @@ TENANTMIG_FUNCTION(tenantmig_purge) {
         for (const auto &kind : rows.nullable_text_array(0, 1)) {
             if (!kind)
                 throw Error(sqlstate::null_value_not_allowed, "a kind to be purged is NULL", {},
-                            "Kinds are change_log, reviews, runs, observations and drift.");
+                            "Kinds are change_log, reviews, runs, observations, drift and backups.");
             options.kinds->push_back(*kind);
         }
     }
