@@ -3,6 +3,7 @@
 #include "commands.hpp"
 #include "commands_backup.hpp"
 #include "commands_directory.hpp"
+#include "rehearsal.hpp"
 #include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
@@ -29,6 +30,7 @@ struct CommandLine {
     DailyOptions daily;
     PurgeOptions purge;
     UpOptions up;
+    RehearseOptions rehearse;
     DownOptions down;
     StatusOptions status;
     NewOptions made;
@@ -59,5 +61,7 @@ void add_monitor_commands(CLI::App &app, CommandLine &line);
 void add_backup_commands(CLI::App &app, CommandLine &line);
 // arguments_directory.cpp; after the commands whose arguments it adds to
 void add_directory_commands(CLI::App &app, CommandLine &line);
+// arguments_rehearse.cpp
+void add_rehearse_commands(CLI::App &app, CommandLine &line);
 
 } // namespace tenantmig::client

@@ -298,6 +298,7 @@ int parse_and_execute(int argc, char **argv) {
     add_monitor_commands(app, line);
     add_backup_commands(app, line);
     add_directory_commands(app, line);
+    add_rehearse_commands(app, line);
 
     try {
         app.parse(argc, argv);
