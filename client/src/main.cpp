@@ -1,6 +1,7 @@
 // Command line of tenantmig. This file and those called arguments_* know CLI11, which takes long to compile; no other.
 #include "client_error.hpp"
 #include "command_line.hpp"
+#include "commands_lint.hpp"
 #include "core/error.hpp"
 #include "interrupt.hpp"
 #include "log_file.hpp"
@@ -296,6 +297,7 @@ int parse_and_execute(int argc, char **argv) {
     add_online_commands(app, line);
     add_gate_commands(app, line);
     add_monitor_commands(app, line);
+    add_lint_commands(app, line);
     add_backup_commands(app, line);
     add_directory_commands(app, line);
     add_rehearse_commands(app, line);
