@@ -298,8 +298,8 @@ int parse_and_execute(int argc, char **argv) {
     add_gate_commands(app, line);
     add_monitor_commands(app, line);
     add_lint_commands(app, line);
-    add_backup_commands(app, line);
     add_directory_commands(app, line);
+    add_backup_commands(app, line); // adds to up
     add_rehearse_commands(app, line);
 
     try {
