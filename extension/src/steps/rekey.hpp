@@ -101,7 +101,9 @@ struct RekeyAction {
     std::vector<Site> locks;
     std::vector<RekeyStatement> forward, backward;
     std::vector<int> numbers;
-    std::size_t group = 0; // so many actions before it belong to it: up does them all again unless this one is done
+    // So many actions before it, and after it, belong to it: unless this one is done, up does those before it once
+    // more; if it is, down takes back all those after it, however few of them were done.
+    std::size_t group = 0, tail = 0;
 };
 
 struct RekeyCheck { // a post-check: `sql` counts what should not be, as the owner of the table

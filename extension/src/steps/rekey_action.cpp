@@ -3,6 +3,8 @@
 
 #include "bridge/fault.hpp"
 #include "bridge/results.hpp"
+#include "catalog/guard_store.hpp"
+#include "engine/lent_right.hpp"
 #include "steps/constraint_index.hpp"
 #include "steps/constraint_kinds.hpp"
 #include "steps/rekey.hpp"
@@ -10,38 +12,15 @@
 namespace tenantmig {
 
 namespace {
-// Whoever makes a trigger needs EXECUTE on its function at that moment, and never again.
-class LentRights {
-public:
-    explicit LentRights(const Table &table) : role_(quoted(role_name(table.owner))) {
-        Rows rows = own_query("SELECT has_schema_privilege($1, 'tenantmig', 'USAGE'), has_function_privilege($1, "
-                              "'tenantmig.rekey_sync()', 'EXECUTE')",
-                              {Value{OIDOID, ObjectIdGetDatum(table.owner), false}});
-        if (!rows.boolean(0, 1)) lend("USAGE ON SCHEMA tenantmig");
-        if (!rows.boolean(0, 2)) lend("EXECUTE ON FUNCTION tenantmig.rekey_sync()");
-    }
-    void take_back() {
-        for (const std::string &right : lent_)
-            own_query(fmt::format("REVOKE {} FROM {}", right, role_));
-    }
-
-private:
-    void lend(const std::string &right) {
-        own_query(fmt::format("GRANT {} TO {}", right, role_));
-        lent_.push_back(right);
-    }
-    std::string role_;
-    std::vector<std::string> lent_;
-};
-
 void execute(const Table &table, const std::string &statement) {
     if (!statement.starts_with("CREATE TRIGGER")) {
         change_as_owner(table, statement);
         return;
     }
-    LentRights rights(table);
+    lock_guards(); // one at a time lends the right to make triggers
+    LentRight right(table.owner, "tenantmig.rekey_sync()");
     change_as_owner(table, statement);
-    rights.take_back();
+    right.take_back();
 }
 
 bool applies(const RekeyStatement &statement, const Table &table) {
@@ -82,6 +61,10 @@ void RekeyWorker::up() {
 }
 
 void RekeyWorker::down() {
+    for (std::size_t i = list_.actions.size(); i-- > 0;) {
+        const std::size_t end = i + list_.actions[i].tail + 1;
+        if (i < list_.done && list_.done < end) list_.done = std::min(end, list_.actions.size());
+    }
     while (list_.done > 0) {
         const RekeyAction &action = list_.actions[list_.done - 1];
         next_ = list_.done - 1;

@@ -83,6 +83,7 @@ private:
     void validate(const Table &table, const std::string &name, bool back);
     void move_root();
     bool has_key() const;
+    void end_tail(std::size_t at);
     void move_key(const Table &table, const RekeyIndex &primary);
     void move_embedded(const RekeyEmbedded &embed);
     void replace_indexes();

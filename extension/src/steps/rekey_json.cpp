@@ -45,6 +45,7 @@ Json action_json(const RekeyAction &action) {
     if (!action.name.empty()) json["name"] = action.name;
     if (action.back) json["back"] = true;
     if (action.group > 0) json["group"] = action.group;
+    if (action.tail > 0) json["tail"] = action.tail;
     if (!action.numbers.empty()) json["numbers"] = action.numbers;
     if (!action.forward.empty()) json["forward"] = statements_json(action.forward);
     if (!action.backward.empty()) json["backward"] = statements_json(action.backward);
@@ -63,6 +64,7 @@ RekeyAction parse_action(const Json &json) {
     action.name = text_at(json, "name");
     action.back = json.value("back", false);
     action.group = json.value("group", std::size_t{0});
+    action.tail = json.value("tail", std::size_t{0});
     action.numbers = json.value("numbers", std::vector<int>{});
     action.forward = parse_statements(json, "forward");
     action.backward = parse_statements(json, "backward");

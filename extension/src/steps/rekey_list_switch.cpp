@@ -174,15 +174,21 @@ void RekeyBuilder::move_root() {
     for (const Moved &key : keys)
         if (key.exists) drop_key(key, false);
     swap_primary(root, *primary, name, keep, start);
+    const std::size_t at = list_.actions.size() - 1;
     for (const Moved &key : keys)
         add_key(key, true);
     for (const Moved &key : keys)
         if (key.exists) drop_key(key, true);
+    end_tail(at);
 }
 
 // Whether the root's new key is a column of its own that is unique as it stands.
 bool RekeyBuilder::has_key() const {
     return !target_.own_column && target_.within.empty() && is_unique(target_.root, target_.key.number);
+}
+
+void RekeyBuilder::end_tail(std::size_t at) {
+    list_.actions[at].tail = list_.actions.size() - at - 1;
 }
 
 // One strong lock: the primary key leaves `old` for the index `made`; back, for `kept`.
@@ -218,11 +224,13 @@ void RekeyBuilder::move_key(const Table &table, const RekeyIndex &primary) {
     for (const Moved &key : keys)
         drop_key(key, false);
     swap_primary(table, primary, made, back, start);
+    const std::size_t at = list_.actions.size() - 1;
     for (const Moved &key : keys)
         add_key(key, true);
     for (const Moved &key : keys)
         drop_key(key, true);
     index(table, back, index_over(table, primary, back, {}, true), true);
+    end_tail(at);
 }
 
 std::string RekeyBuilder::column_list_name(const RekeyForeignKey &key) {
@@ -299,6 +307,7 @@ void RekeyBuilder::move_embedded(const RekeyEmbedded &embed) {
     const std::size_t before = list_.actions.size() - start;
     RekeyAction &action = ddl(home);
     action.group = before;
+    const std::size_t at = list_.actions.size() - 1;
     std::set<Oid> done;
     for (const Part &piece : parts) {
         const Table &table = *piece.table;
@@ -409,8 +418,9 @@ void RekeyBuilder::move_embedded(const RekeyEmbedded &embed) {
             forward(rename, from,
                     fmt::format("COMMENT ON CONSTRAINT {} ON {} IS {}", quoted(key.name), from.sql(),
                                 literal_comment(key.old.comment)));
-        backward(rename, from, statement(key.name, key.temporary), {}, key.name);
+        backward(rename, from, statement(key.name, key.temporary), key.temporary, key.name);
     }
+    end_tail(at);
 }
 
 int RekeyBuilder::refuse_chain(const RekeyForeignKey &key) {
@@ -460,6 +470,7 @@ void RekeyBuilder::replace_indexes() {
             forward(action, table, statement);
             backward(action, table, statement);
         }
+        list_.actions.back().tail = 1;
         index(table, back, index_over(table, old, back, names, true), true);
     }
 }
