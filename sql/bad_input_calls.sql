@@ -69,17 +69,18 @@ INSERT INTO helper.good (argument, value) VALUES
   ('on_conflict', 'review'), ('on_orphan', 'review'), ('dry_run', 'false'), ('dry_run_rows', '10'), ('dry_run_full', 'false'), ('max_count_change', '0.01'),
   ('force', 'false'), ('with_counts', 'false'), ('include_closed', 'false'), ('run', '1'), ('id', '1'), ('tenant', '1'), ('decisions', '[]'), ('format', 'json'),
   ('deep', 'false'), ('execute', 'false'), ('kind', 'immutable'), ('options', '{}'), ('guard', '4711'), ('location', 'vault:/monday'), ('taken_at', '2026-01-01 03:00+00'),
+  ('tenant_root', 'companies'), ('queries', '[{"sql": "SELECT 1", "runs": 1}]'), ('with_data', 'true'),
   ('role', 'regress_caller'), ('level', 'viewer'), ('key_columns', '{id}'), ('key_types', '{integer}'), ('keys', '{1,2}'), ('key', '1'), ('settings', '{}'),
   ('enabled', 'true'), ('time_limit', '1 minute'), ('whole_login', 'true'),
   ('spec', '{"migration": "other", "tenants": {"table": "companies"}, "steps": [{"backfill": {"table": "customers", "column": "company_id",
      "sources": [{"via": "orders.customer_id"}]}}]}');
 INSERT INTO helper.good (argument, nullable)
   SELECT a, true FROM unnest('{tenants,sources,assign_orphans_to,soft_delete,conditions,plan_hash,digest,note,old_values,new_values,workers,budget,only_step,manifest,
-    day,mode,kinds,older_than}'::text[]) a;
+    day,mode,kinds,older_than,schemas,tenant_key}'::text[]) a;
 
 -- and where NULL is an answer in one function that is none in others
 CREATE TABLE helper.may_be_null (function text, argument text);
-INSERT INTO helper.may_be_null VALUES ('observe', 'name'), ('check_guards', 'migration'), ('check_guards', 'guard');
+INSERT INTO helper.may_be_null VALUES ('observe', 'name'), ('fingerprint', 'migration'), ('lint', 'migration'), ('lint_report', 'migration'), ('check_guards', 'migration'), ('check_guards', 'guard');
 
 -- The arguments that a call is given: result columns have names in the same list.
 CREATE FUNCTION helper.inputs(callee oid) RETURNS TABLE (type oid, name text, number bigint) LANGUAGE sql AS $$
@@ -117,6 +118,10 @@ INSERT INTO helper.bad (argument, what, value)
   SELECT argument, 'number ' || value, value FROM unnest('{run,id}'::text[]) argument, unnest('{0,-1,4711,9223372036854775807,-9223372036854775808}'::text[]) value;
 INSERT INTO helper.bad (argument, what, value) VALUES ('only_step', 'number 0', '0'), ('only_step', 'no guard step', '1'), ('only_step', 'number -1', '-1');
 INSERT INTO helper.bad (argument, what, value) VALUES
+  ('tenant_root', 'empty', ''), ('tenant_root', 'unknown', 'nothing'), ('tenant_root', 'an index', 'companies_pkey'), ('tenant_root', 'SQL', 'companies; DROP TABLE customers'), ('tenant_root', '64 bytes', repeat('r', 64)),
+  ('tenant_root', 'of the system', 'pg_catalog.pg_class'), ('tenant_key', 'empty', ''), ('tenant_key', 'unknown', 'nothing'), ('tenant_key', '100,000 bytes', repeat('k', 100000)),
+  ('queries', 'null', 'null'), ('queries', 'object', '{}'), ('queries', 'empty', '[]'), ('queries', 'number in it', '[1]'), ('queries', 'no sql', '[{}]'), ('queries', 'unknown field', '[{"sql": "SELECT 1", "mood": 1}]'),
+  ('queries', 'huge number', '[{"sql": "SELECT 1", "runs": 1e400}]'), ('queries', '3,000 levels', repeat('[', 3000) || repeat(']', 3000)), ('queries', '1,001 queries', '[' || repeat('{"sql": "SELECT 1"},', 1000) || '{}]'),
   ('level', 'empty', ''), ('level', 'unknown', 'owner'), ('level', 'capitals', 'OPERATOR'), ('level', 'newline', E'viewer\n'),
   ('kind', 'empty', ''), ('kind', 'unknown', 'unique'), ('kind', 'capitals', 'IMMUTABLE'), ('options', 'null', 'null'), ('options', 'a list', '[]'), ('options', 'unknown field', '{"mood": 1}'),
   ('guard', 'number 0', '0'), ('guard', 'number -1', '-1'), ('guard', 'unknown', '4712'), ('location', 'empty', ''), ('location', 'blank', ' '),
@@ -127,7 +132,7 @@ INSERT INTO helper.bad (argument, what, value) VALUES
   ('older_than', 'negative', '-1 day'), ('older_than', 'huge', '178000000 years'),
   ('role', 'empty', ''), ('role', 'unknown', 'regress_nobody'), ('role', 'everybody', 'public'), ('role', 'capitals', 'REGRESS_CALLER'), ('role', 'quotes', '"regress_caller"'),
   ('role', '64 bytes', repeat('r', 64)), ('role', 'SQL', 'regress_caller; DROP TABLE customers'),
-  ('format', 'empty', ''), ('format', 'unknown', 'html'), ('format', 'capitals', 'JSON'), ('format', '100,000 bytes', repeat('f', 100000)),
+  ('format', 'empty', ''), ('format', 'unknown', 'docx'), ('format', 'capitals', 'JSON'), ('format', '100,000 bytes', repeat('f', 100000)),
   ('digest', 'empty', ''), ('digest', 'nonsense', 'nonsense'), ('digest', 'half', 'run=1 entries=1'), ('digest', 'huge numbers', 'run=99999999999999999999 entries=1 rows=1'),
   ('digest', '100,000 bytes', repeat('d', 100000)),
   ('plan_hash', 'empty', ''), ('plan_hash', 'nonsense', 'nonsense'), ('plan_hash', 'colon', ':'), ('plan_hash', 'another', repeat('0', 64)),
