@@ -18,8 +18,11 @@ std::unique_ptr<Step> make_step(const core::Spec &spec, const core::StepRef &ref
     case core::StepKind::sql:
         return make_sql_step(spec.sqls[ref.index]);
     case core::StepKind::add_column:
+        return make_add_column_step(spec.added_columns[ref.index]);
     case core::StepKind::drop_column:
+        return make_drop_column_step(spec.dropped_columns[ref.index]);
     case core::StepKind::index:
+        return make_index_step(spec.indexes[ref.index]);
         break;
     case core::StepKind::rekey:
         return make_rekey_step(spec.rekeys[ref.index]);
