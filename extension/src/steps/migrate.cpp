@@ -209,15 +209,18 @@ private:
     std::vector<Item *> to_apply() {
         const int last = options_.to_step.value_or(count());
         std::vector<Item *> pending;
+        std::vector<const Item *> passed;
         for (Item &item : items_) {
             const bool due = !item.applied || (core::is_structural(item.ref.kind) && item.state.state != "applied");
             const bool asked = item.ref.number <= last &&
                                (!options_.steps || static_cast<std::int32_t>(pending.size()) < *options_.steps);
             if (due && asked) pending.push_back(&item);
             if (item.half_way() && !asked) refuse_half_way(item, "Ask for it, too:");
-            if (!due && asked && !core::is_structural(item.ref.kind))
-                notice(fmt::format("{}{}: in force already", label(item.ref), subject(spec_, item.ref)));
+            if (!due && asked) passed.push_back(&item);
         }
+        if (!pending.empty())
+            for (const Item *item : passed)
+                notice(fmt::format("{}{}: in force already", label(item->ref), subject(spec_, item->ref)));
         return pending;
     }
 

@@ -170,6 +170,10 @@ private:
             return false;
         }
         const std::vector<ScriptStatement> statements = statements_of(step_, up);
+        if (up && step_.transactional && Progress::of(context.state).touched) { // a down that has changed nothing
+            context.transactions.run(true, [&] { finish(context, up, statements.size()); });
+            return false;
+        }
         if (step_.transactional)
             transactional(context, statements, up);
         else
