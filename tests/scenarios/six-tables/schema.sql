@@ -31,11 +31,12 @@ CREATE TABLE appointments (
   staff_id    bigint REFERENCES staff (id) ON DELETE SET NULL,
   starts_at   timestamptz NOT NULL
 );
-CREATE INDEX ON branches (company_id);
-CREATE INDEX ON services (company_id);
+CREATE UNIQUE INDEX branches_company_key ON branches (company_id, id);
+CREATE UNIQUE INDEX services_company_key ON services (company_id, id);
 CREATE UNIQUE INDEX staff_company_key ON staff (company_id, id);
 CREATE UNIQUE INDEX customers_company_key ON customers (company_id, id);
 CREATE INDEX ON appointments (company_id, starts_at);
+CREATE UNIQUE INDEX appointments_company_key ON appointments (company_id, id);
 CREATE INDEX ON appointments (customer_id);
 CREATE INDEX ON appointments (branch_id);
 CREATE INDEX ON appointments (staff_id);
