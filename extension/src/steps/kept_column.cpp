@@ -256,12 +256,15 @@ private:
                             if (concerns(key, table, column.number)) wishes.push_back({other});
             });
             bool changed = false;
-            (void)context_.changer.strong(table, wishes, [&] {
+            const std::int64_t held = context_.changer.strong(table, wishes, [&] {
                 const Column column = column_of(kept_, table);
                 changed = signature(table, column.number) != before;
                 if (!changed) drop_now(table, column, shape);
             });
-            if (!changed) break;
+            if (!changed) {
+                context_.log = fmt::format(R"({{"longest_lock_us": {}}})", held);
+                break;
+            }
             if (attempt == signature_attempts)
                 throw Error(sqlstate::table_changed, fmt::format("{} is being changed again and again", table.label()),
                             "Its columns, constraints or indexes were never the same twice.",

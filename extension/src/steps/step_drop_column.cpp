@@ -212,7 +212,10 @@ private:
         context.changer.note(false, [&] {
             const auto kept = find_kept(context.migration.id, context.ref.number);
             if (!kept) return;
-            context.log = Json{{"columns_removed", {kept->label()}}, {"rows_kept", kept->rows}}.dump();
+            Json text = Json::parse(context.log); // how long the strong lock was held, if it was this attempt's
+            text["columns_removed"] = {kept->label()};
+            text["rows_kept"] = kept->rows;
+            context.log = text.dump();
             notice(fmt::format("{}: column {} dropped, {} rows kept in {}", context.label(), kept->label(), kept->rows,
                                kept->has_values() ? kept->keep_sql() : "no table: it was generated"));
         });
