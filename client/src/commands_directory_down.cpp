@@ -104,7 +104,7 @@ void print_steps(const GlobalOptions &global, Connection &connection, const std:
 void take_back(const GlobalOptions &global, const DownOptions &options, Connection &connection,
                const Entries &entries) {
     const LabelWidths widths = widths_of(entries);
-    const std::string since = server_time(connection);
+    const std::int64_t since = last_attempt(connection);
     std::vector<std::string> names;
     const auto report = [&] { print_execution_log(execution_log(connection, names, since), global.format); };
     try {

@@ -98,7 +98,7 @@ ExitStatus by_progress(Connection &connection, const std::string &migration, boo
 class Application {
 public:
     Application(const GlobalOptions &global, const UpOptions &options, Connection &connection)
-        : global_(global), options_(options), connection_(connection), since_(server_time(connection)) {}
+        : global_(global), options_(options), connection_(connection), since_(last_attempt(connection)) {}
 
     void apply(const Call &call, const CallLabel &label) {
         applied_.push_back(label.migration);
@@ -136,7 +136,7 @@ private:
     const GlobalOptions &global_;
     const UpOptions &options_;
     Connection &connection_;
-    std::string since_;
+    std::int64_t since_;
     std::vector<std::string> applied_;
 };
 

@@ -41,6 +41,24 @@ Result all_runs(Connection &connection, const std::string &migration) {
         {migration});
 }
 
+Result steps_of(Connection &connection, const std::string &migration) {
+    return connection.query(
+        "SELECT s.step, s.kind, s.relation, s.column_name, s.state, s.phase, pg_catalog.date_trunc('second', "
+        "s.started_at) AS started_at, pg_catalog.date_trunc('second', s.finished_at) AS finished_at, s.error, "
+        "s.next_command, s.applied FROM tenantmig.steps s WHERE s.migration OPERATOR(pg_catalog.=) $1 ORDER BY s.step",
+        {migration});
+}
+
+// Where runs do not tell all: up has been at work on it, or will have to be.
+bool is_whole_migration(Connection &connection, const std::string &migration, const Result &steps) {
+    for (const auto &row : steps.rows)
+        if (row[1] != "backfill" && row[1] != "guard" && row[1] != "constraint") return true;
+    return !connection
+                .query("SELECT 1 FROM tenantmig.execution_log l WHERE l.migration OPERATOR(pg_catalog.=) $1 LIMIT 1",
+                       {migration})
+                .rows.empty();
+}
+
 // Of the migration's latest run.
 struct Details {
     Result progress, workers, errors;
@@ -64,7 +82,7 @@ Cell shortened(const std::string &name, Cell cell) {
     constexpr std::size_t length = 19, space = 10;
     if (!cell) return cell;
     if (name == "error") cell->resize(std::min(cell->find('\n'), cell->size()));
-    if (name == "started_at" && cell->size() > length && (*cell)[space] == ' ' &&
+    if ((name == "started_at" || name == "finished_at") && cell->size() > length && (*cell)[space] == ' ' &&
         ((*cell)[length] == '+' || (*cell)[length] == '-'))
         cell->resize(length);
     return cell;
@@ -121,16 +139,25 @@ ExitStatus status(const GlobalOptions &global, const std::string &migration) {
     Details of_run;
     if (!run.empty() && global.format != Format::csv) of_run = details(connection, run);
     if (global.format == Format::json) {
+        const Result steps = steps_of(connection, migration);
         print_text(as_json({{"runs", &runs},
                             {"progress", &of_run.progress},
                             {"workers", &of_run.workers},
-                            {"failed_batches", &of_run.errors}}));
+                            {"failed_batches", &of_run.errors},
+                            {"steps", &steps}}));
     } else if (global.format == Format::csv) {
         print_result(runs, global.format);
     } else {
-        std::string out =
-            run.empty() ? "no run yet\n"
-                        : as_table(narrow(runs, {"run_id", "state", "mode", "started_at", "row_total", "assigned"}));
+        std::string out;
+        if (const Result steps = steps_of(connection, migration); is_whole_migration(connection, migration, steps)) {
+            out = as_table(narrow(steps, {"step", "kind", "relation", "column_name", "state", "finished_at"}));
+            const Result errors = narrow(steps, {"step", "error"});
+            for (const auto &row : errors.rows)
+                if (row[1]) out += fmt::format("step {}: {}\n", row[0].value_or(""), *row[1]);
+            out += '\n';
+        }
+        out += run.empty() ? "no run yet\n"
+                           : as_table(narrow(runs, {"run_id", "state", "mode", "started_at", "row_total", "assigned"}));
         if (!of_run.progress.rows.empty()) out += '\n' + in_words(read_progress(connection, run), false);
         if (!of_run.workers.rows.empty()) {
             out += fmt::format("\nworkers of run {}\n", run) +

@@ -13,9 +13,9 @@ constexpr const char *standing =
     "pg_catalog.date_trunc('second', m.applied_at) AS applied_at, "
     "pg_catalog.date_part('epoch', m.applied_at) AS applied_moment, "
     "(SELECT pg_catalog.count(*) FROM tenantmig.steps s WHERE s.migration OPERATOR(pg_catalog.=) m.migration "
-    "AND s.state OPERATOR(pg_catalog.=) ANY ('{applied,completed,attached,enforced}')) AS done, "
+    "AND s.applied) AS done, "
     "(SELECT l.actor FROM tenantmig.execution_log l WHERE l.migration OPERATOR(pg_catalog.=) m.migration "
-    "AND l.action OPERATOR(pg_catalog.=) 'up' ORDER BY l.started_at DESC LIMIT 1) AS applied_by, "
+    "AND l.action OPERATOR(pg_catalog.=) 'up' ORDER BY l.id DESC LIMIT 1) AS applied_by, "
     "(SELECT pg_catalog.format('step %s (%s): %s', s.step, s.kind, pg_catalog.split_part(s.error, E'\\n', 1)) "
     "FROM tenantmig.steps s WHERE s.migration OPERATOR(pg_catalog.=) m.migration AND s.error IS NOT NULL "
     "ORDER BY s.step LIMIT 1) AS failed_step ";

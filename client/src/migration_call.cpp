@@ -7,7 +7,9 @@
 #include "spec_check.hpp"
 #include "text.hpp"
 #include "watch.hpp"
+#include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -124,20 +126,92 @@ void watch_for_death(Connection &connection) {
     }
 }
 
-std::string server_time(Connection &connection) {
-    return connection.query("SELECT pg_catalog.clock_timestamp()").rows.at(0).at(0).value_or("");
+Result execution_log(Connection &connection, const std::vector<std::string> &migrations, std::int64_t after) {
+    return connection.query("SELECT l.* FROM tenantmig.execution_log l WHERE "
+                            "pg_catalog.jsonb_exists($1::pg_catalog.jsonb, l.migration) "
+                            "AND l.id OPERATOR(pg_catalog.>) $2::pg_catalog.int8 ORDER BY l.id",
+                            {nlohmann::json(migrations).dump(), std::to_string(after)});
 }
 
-Result execution_log(Connection &connection, const std::vector<std::string> &migrations, const std::string &since) {
-    return connection.query(
-        "SELECT l.* FROM tenantmig.execution_log l WHERE pg_catalog.jsonb_exists($1::pg_catalog.jsonb, l.migration) "
-        "AND l.started_at OPERATOR(pg_catalog.>=) $2::pg_catalog.timestamptz ORDER BY l.started_at, l.step",
-        {nlohmann::json(migrations).dump(), since});
+std::int64_t last_attempt(Connection &connection) {
+    const Result last = connection.query("SELECT coalesce(pg_catalog.max(l.id), 0) FROM tenantmig.execution_log l");
+    return std::strtoll(last.rows.at(0).at(0).value_or("0").c_str(), nullptr, 10);
 }
+
+namespace {
+
+constexpr std::size_t second = 19; // 2026-11-21 05:44:50.123456+00 up to here
+
+// 00:00:01.234567, as the server writes an interval, up to hundredths; longer ones as they are.
+Cell short_duration(Cell cell) {
+    constexpr std::size_t hundredths = 11;
+    if (cell && cell->size() > hundredths && (*cell)[2] == ':') cell->resize(hundredths);
+    return cell;
+}
+
+// {a,b} -> a, b; nothing for an empty list.
+Cell list_text(const Cell &cell) {
+    if (!cell || cell->size() < 3) return {};
+    std::string text = cell->substr(1, cell->size() - 2);
+    for (std::size_t at = text.find(','); at != std::string::npos; at = text.find(',', at + 2))
+        text.insert(at + 1, " ");
+    return text;
+}
+
+// [{check, status, actual}, …] -> rows PASS, nulls FAIL 3
+Cell checks_text(const Cell &cell) {
+    const nlohmann::json checks = nlohmann::json::parse(cell.value_or(""), nullptr, false);
+    std::string text;
+    if (!checks.is_array()) return {};
+    for (const nlohmann::json &check : checks) {
+        if (!check.is_object()) continue;
+        const auto part = [&](const char *name) {
+            const auto found = check.find(name);
+            return found == check.end() || found->is_null() ? std::string()
+                   : found->is_string()                     ? found->get<std::string>()
+                                                            : found->dump();
+        };
+        text += fmt::format("{}{} {}", text.empty() ? "" : ", ", part("check"), part("status"));
+    }
+    return text.empty() ? Cell() : Cell(text);
+}
+
+// For a table: what is for people, on one line, and without the columns that say nothing.
+Result for_people(const Result &log) {
+    Result shown = some(log, {"migration", "step", "kind", "action", "outcome", "started_at", "duration", "backup",
+                              "checks", "columns_added", "columns_removed", "columns_converted", "error"});
+    for (auto &row : shown.rows)
+        for (std::size_t at = 0; at < row.size(); ++at) {
+            const std::string &name = shown.columns[at].name;
+            if (name == "started_at" && row[at] && row[at]->size() > second)
+                row[at]->resize(second);
+            else if (name == "duration")
+                row[at] = short_duration(row[at]);
+            else if (name == "checks")
+                row[at] = checks_text(row[at]);
+            else if (name.starts_with("columns_"))
+                row[at] = list_text(row[at]);
+            else if (name == "error" && row[at])
+                row[at]->resize(std::min(row[at]->find('\n'), row[at]->size()));
+        }
+    constexpr std::size_t always = 7; // columns
+    for (std::size_t at = shown.columns.size(); at-- > always;) {
+        if (std::any_of(shown.rows.begin(), shown.rows.end(), [&](const auto &row) { return row[at].has_value(); }))
+            continue;
+        shown.columns.erase(shown.columns.begin() + static_cast<std::ptrdiff_t>(at));
+        for (auto &row : shown.rows)
+            row.erase(row.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    return shown;
+}
+
+} // namespace
 
 void print_execution_log(const Result &log, Format format) {
-    if (format == Format::table && log.rows.empty()) return;
-    print_result(log, format);
+    if (format != Format::table)
+        print_result(log, format);
+    else if (!log.rows.empty())
+        print_table(for_people(log));
 }
 
 } // namespace tenantmig::client

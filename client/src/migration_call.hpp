@@ -23,13 +23,13 @@ void call_with_label(Connection &connection, const Call &call, const CallLabel &
 // The server notices within seconds that a client has died, and ends what it did for it.
 void watch_for_death(Connection &connection);
 
-// The execution log since then, of these migrations; empty where it has nothing to say.
-Result execution_log(Connection &connection, const std::vector<std::string> &migrations, const std::string &since);
+// The attempts at steps of these migrations since then.
+Result execution_log(Connection &connection, const std::vector<std::string> &migrations, std::int64_t after);
 
-// The server's time, for execution_log().
-std::string server_time(Connection &connection);
+// The number of the last attempt, for execution_log().
+std::int64_t last_attempt(Connection &connection);
 
-// Prints the log on standard output: as a table only if it has rows.
+// Prints the log on standard output; as a table only if it has rows, and without what is for machines.
 void print_execution_log(const Result &log, Format format);
 
 } // namespace tenantmig::client

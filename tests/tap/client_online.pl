@@ -160,7 +160,7 @@ is_deeply([map { $rows->[0]{$_} } qw(migration run_id state rows_total workers)]
 my $one = client_ok('status of a migration', ['status', 'm'], 0, qr/\A run_id .*\n(?:.*\n)* +$number \| running +\| online \| \d{4}-\d\d-\d\d [\d:]{8} \|(?s:.*)\n\nrun $number, running: public\.customers  (?:\w+  )?\d+ %  .*\n\nworkers of run $number\n worker \|.*\n.*\n +1 \|(?s:.*)\n0 reviews open\n\z/);
 cmp_ok(widest_table($one->{out}), '<=', 80, 'status of a migration: its tables fit into 80 columns');
 my $all = decode_json(client_ok('status of a migration, JSON', ['status', 'm', '--json'], 0)->{out});
-is_deeply([sort keys %$all], [qw(failed_batches progress runs workers)], 'status: sections');
+is_deeply([sort keys %$all], [qw(failed_batches progress runs steps workers)], 'status: sections');
 is($all->{workers}[0]{worker}, 1, 'status: a worker');
 is($all->{progress}[0]{run_id}, $number, 'status: progress');
 client_fails('wait with a time-out', ['wait', 'm', '--timeout', '0.5'], 1, qr/\Aerror: run $number of "m" is still running when the time is up\nDETAIL: public\.customers .*\nHINT: tenantmig wait m  waits again\n\z/);
