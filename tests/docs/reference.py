@@ -29,6 +29,7 @@ SECTIONS = [
     ("Monitoring", "How a migration fares after its run. See [monitoring.md](monitoring.md).", ["observe", "daily_report", "health_rows", "clock"]),
     ("Watch on the catalogue", "Drift of constraints, guards and tables, and what happens to ALTER TABLE. See [ddl-watch.md](ddl-watch.md).",
      ["ddl_watch", "accept_tables", "ddl_warn", "ddl_refuse"]),
+    ("Checks of schema and speed", "See [lint.md](lint.md) and [benchmark.md](benchmark.md).", ["lint", "lint_report", "benchmark"]),
     ("Retention", "See [purge.md](purge.md).", ["purge"]),
     ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
 ]
@@ -69,6 +70,12 @@ COLUMNS = {
     "accept_tables": {"relation": "a table that counts as known from now on", "outcome": "`accepted`"},
     "purge": {"kind": "`change_log`, `reviews`, `runs`, `observations` or `drift`", "migration": "migration; NULL for drift of none", "row_count": "changes of a log, reviews, runs, observations or entries",
               "oldest": "time of the oldest of them", "newest": "time of the newest", "outcome": "`would go`, `deleted` or `kept`", "reason": "why"},
+    "lint": {"severity": "`error`, `warning` or `info`", "check_name": "what was checked, see [lint.md](lint.md#checks)", "object": "what it is about, by its name", "detail": "what was found",
+             "remedy": "SQL to paste; behind `--` what has to be decided first", "key": "stable, for the list `exempt` of a spec", "exempt": "why it is none; NULL: it counts"},
+    "benchmark": {"name": "name of the query", "runs": "how often it was measured", "p50": "milliseconds of the median", "p95": "of the 95th percentile", "p99": "of the 99th percentile",
+                  "row_count": "rows of the last run", "shared_hit": "blocks found in shared buffers", "shared_read": "blocks read", "index_used": "indexes of the plan",
+                  "expected_index": "indexes that must be used", "target": "milliseconds that p95 must not exceed", "status": "`PASS`, `WARN` or `FAIL`", "detail": "why",
+                  "plan": "of EXPLAIN (ANALYZE, BUFFERS), with the slowest parameters", "warm_up": "milliseconds of the run before the first that is measured"},
     "unpack": {"row_key": "key of the row", "old_value": "value before", "new_value": "value after"},
 }
 
