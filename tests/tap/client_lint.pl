@@ -56,7 +56,7 @@ is(read_text("$folder/lint.xml"), $junit, 'lint: the same in the file');
 client_ok('lint: the schema alone', ['lint', $root, '--no-data', '--schema', 'public', '--tenant-key', 'id'], 4);
 client_fails('lint: no such folder', ['lint', $root, '--output', "$folder/none/lint.xml"], 1, qr/\Aerror: /);
 client_fails('lint: no such table', ['lint', 'nothing'], 1, qr/\Aerror: table "nothing" does not exist\n(?:.*\n)*SQLSTATE: 42P01\n\z/);
-client_fails('lint: no such schema', ['lint', $root, '--schema', 'nothing'], 1, qr/^SQLSTATE: 3F000$/m);
+client_fails('lint: no such schema', ['lint', $root, '--schema', 'nothing'], 1, qr/^SQLSTATE: 42704$/m);
 client_fails('lint: no such migration', ['lint', $root, '--migration', 'nothing'], 1, qr/^SQLSTATE: 42704$/m);
 client_fails('lint: no such format', ['lint', $root, '--format', 'html'], 3, qr/\Aerror: --format: /);
 client_fails('lint: no such severity', ['lint', $root, '--fail-on', 'info'], 3, qr/\Aerror: --fail-on: /);

@@ -15,7 +15,7 @@ struct LintOptions {
 };
 
 // Findings by severity, check and object; exempt ones with their reason. Errors: 42P01, 42602, 42622, 42809 (not a
-// table), 42703, 42704 (migration), 3F000 (schema), 55000 (no key of the tenant root), 42501 (USAGE on a schema).
+// table), 42703, 42704 (migration, schema), 55000 (no key of the tenant root), 42501 (USAGE on a schema).
 std::vector<core::Finding> lint_schema(const LintOptions &options);
 
 } // namespace tenantmig
