@@ -6,18 +6,21 @@ from pathlib import Path
 
 import ddl
 import enforce
+import fingerprint
 import guards_lookups
 import guards_prefix
 import latency
 import observe
 import recovery
+import rehearse
 import rekey
 from harness import load_variants, rounds_of
 from shapes import SHAPES, Template, chosen_shapes
 from tables import Figures, add_targets, print_machine, print_variants
 
 ONLINE = "b0 b2 floor backfill run1 online1 online2 undo"
-PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "ddl", "enforce", "guards", "observe", "rekey"}
+PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "ddl", "enforce", "guards", "observe", "rekey", "fingerprint",
+         "rehearse"}
 
 
 def part_variants(options, figures, names):
@@ -121,6 +124,10 @@ def run_parts(options, figures):
             observe.part(options, figures)
         elif part == "rekey":
             rekey.part(options, figures)
+        elif part == "fingerprint":
+            fingerprint.part(options, figures)
+        elif part == "rehearse":
+            rehearse.part(options, figures)
 
 
 def main():
