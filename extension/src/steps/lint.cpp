@@ -257,7 +257,8 @@ void require_schemas(const LintModel &model, const std::vector<std::string> &sch
         const bool known = std::any_of(model.tables.begin(), model.tables.end(),
                                        [&](const auto &entry) { return entry.second.schema == schema; });
         if (!known)
-            throw Error(sqlstate::undefined_object, fmt::format("schema {} has no table of yours", core::excerpt(schema)), {},
+            throw Error(sqlstate::undefined_object,
+                        fmt::format("schema {} has no table of yours", core::excerpt(schema)), {},
                         "Names of schemas are taken as written: schemas => '{public}'.");
     }
 }
