@@ -257,8 +257,8 @@ SELECT * FROM who.attempt($$SELECT tenantmig.rollback(max(id)) FROM tenantmig.ru
 CREATE ROLE regress_nobody;
 SELECT p.oid::regprocedure AS open_to_all FROM pg_proc p WHERE p.pronamespace = 'tenantmig'::regnamespace
   AND (p.proacl IS NULL OR EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0));
--- one function runs as the owner of the extension: it takes no argument, and shows what the view health shows
-SELECT p.oid::regprocedure AS definer FROM pg_proc p WHERE p.pronamespace = 'tenantmig'::regnamespace AND (p.prosecdef OR p.proconfig IS NOT NULL);
+-- two functions run as the owner of the extension: they take no argument, and show what the views health and steps show
+SELECT p.oid::regprocedure AS definer FROM pg_proc p WHERE p.pronamespace = 'tenantmig'::regnamespace AND (p.prosecdef OR p.proconfig IS NOT NULL) ORDER BY p.proname;
 SELECT c.oid::regclass, a.grantee::regrole, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a
   WHERE c.relnamespace = 'tenantmig'::regnamespace AND c.relkind IN ('r', 'S') AND a.grantee <> c.relowner;
 SELECT c.oid::regclass, a.privilege_type FROM pg_class c, aclexplode(c.relacl) a

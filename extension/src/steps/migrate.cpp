@@ -35,6 +35,13 @@ std::string label(const core::StepRef &ref) {
     return fmt::format("step {} ({})", ref.number, core::step_name(ref.kind));
 }
 
+std::string index_subject(const core::IndexStep &step) {
+    std::string columns;
+    for (const core::IndexColumn &column : step.columns)
+        columns += (columns.empty() ? "" : ", ") + column.column;
+    return fmt::format(" {}({})", step.table, columns);
+}
+
 // What a step is about, as the spec writes it.
 std::string subject(const core::Spec &spec, const core::StepRef &ref) {
     auto column = [](const auto &step) { return fmt::format(" {}.{}", step.table, step.column); };
@@ -46,7 +53,7 @@ std::string subject(const core::Spec &spec, const core::StepRef &ref) {
     case core::StepKind::drop_column:
         return column(spec.dropped_columns[ref.index]);
     case core::StepKind::index:
-        return fmt::format(" {} {}", spec.indexes[ref.index].table, spec.indexes[ref.index].name);
+        return index_subject(spec.indexes[ref.index]);
     case core::StepKind::rekey:
         return fmt::format(" {}.{} -> {}", spec.rekeys[ref.index].root, spec.rekeys[ref.index].id,
                            spec.rekeys[ref.index].column);
