@@ -41,7 +41,7 @@ CREATE FUNCTION tenantmig.backfill(migration text, dry_run boolean DEFAULT false
   OUT relation text, OUT outcome text, OUT source text, OUT row_count bigint, OUT deleted_count bigint) RETURNS SETOF record
   LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_backfill_migration';
 COMMENT ON FUNCTION tenantmig.backfill(text, boolean, text, numeric, bigint, boolean) IS
-  'runs the backfill steps of a migration in the caller''s transaction, in order of dependency. plan_hash: refuses (TM004) if the plan is no longer that of tenantmig.plan_hash; with its counts, also if a count differs by more than max_count_change (a share, TM005). Other errors and locks as the other form.';
+  'runs the backfill steps of a migration in the caller''s transaction, in order of dependency; of one with structural steps those that can be reached and that no completed run was about (TM019: there are none yet). plan_hash: refuses (TM004) if the plan is no longer that of tenantmig.plan_hash; with its counts, also if a count differs by more than max_count_change (a share, TM005). Other errors and locks as the other form.';
 REVOKE ALL ON FUNCTION tenantmig.backfill(text, boolean, text, numeric, bigint, boolean) FROM PUBLIC;
 
 -- A run holds its migration's lock, a lock on an object of ours, as long as one of its processes is at work.

@@ -2,6 +2,7 @@
 #include "core/spec.hpp"
 
 #include "bridge/results.hpp"
+#include "catalog/run_store.hpp"
 #include "steps/checks.hpp"
 
 using namespace tenantmig;
@@ -42,6 +43,7 @@ TENANTMIG_FUNCTION(tenantmig_plan_hash) {
         SpiSession spi;
         tenantmig::LockTimeout timeout; // ::LockTimeout is PostgreSQL's
         MigrationRecord record = get_migration(name);
+        if (const auto run = unfinished_run(record.id)) record.scope = run->steps;
         ResolvedMigration migration = resolve_for_run(record);
         hash = hash_plan(migration);
         if (with_counts) hash += ":" + counts_token(forecast(migration, false));

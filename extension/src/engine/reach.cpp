@@ -15,10 +15,11 @@ core::Spec whole_spec(const MigrationRecord &migration) {
     return migration_spec(whole);
 }
 
-[[noreturn]] void not_reached(const MigrationRecord &migration, const std::string &what, const std::string &detail) {
+// `what`: step 4 (guard) of migration "m" comes
+[[noreturn]] void not_reached(const MigrationRecord &migration, const std::string &what, std::string reason) {
+    reason[0] = static_cast<char>(std::toupper(reason[0]));
     throw Error(
-        sqlstate::step_unfinished, fmt::format("{} of migration {} can't run yet", what, core::excerpt(migration.name)),
-        detail,
+        sqlstate::step_unfinished, what + " later", reason + ".",
         fmt::format("CALL tenantmig.up({}) takes the steps in their order.", core::sql_literal(migration.name)));
 }
 } // namespace
@@ -73,10 +74,9 @@ std::vector<int> steps_to_run(const MigrationRecord &migration) {
     }
     if (!fresh.empty()) return fresh;
     if (!reached.empty()) return reached;
-    if (!waits.empty()) {
-        waits[0] = static_cast<char>(std::toupper(waits[0]));
-        not_reached(migration, "a backfill step", waits + ".");
-    }
+    if (!waits.empty())
+        not_reached(migration, fmt::format("the backfill steps of migration {} come", core::excerpt(migration.name)),
+                    waits);
     throw Error(sqlstate::prerequisite_state,
                 fmt::format("migration {} has no backfill step", core::excerpt(migration.name)), "A run fills keys.",
                 fmt::format("CALL tenantmig.up({}) applies its steps.", core::sql_literal(migration.name)));
@@ -93,11 +93,11 @@ std::vector<int> all_steps_of_run(const MigrationRecord &migration, const std::v
 
 void require_reached(const MigrationRecord &migration, int step) {
     for (const StepAside &later : reach_of(migration).later)
-        if (later.step == step) {
-            std::string detail = later.reason + ".";
-            detail[0] = static_cast<char>(std::toupper(detail[0]));
-            not_reached(migration, step_label(step, later.kind), detail);
-        }
+        if (later.step == step)
+            not_reached(
+                migration,
+                fmt::format("{} of migration {} comes", step_label(step, later.kind), core::excerpt(migration.name)),
+                later.reason);
 }
 
 std::string later_steps(const Reach &reach) {

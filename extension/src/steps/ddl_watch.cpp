@@ -2,6 +2,7 @@
 
 #include "bridge/clock.hpp"
 #include "catalog/events.hpp"
+#include "engine/reach.hpp"
 #include "steps/ddl_watch_parts.hpp"
 
 namespace tenantmig {
@@ -40,7 +41,13 @@ std::vector<KnownTable> known_tables(const MigrationRecord &migration) {
     nlohmann::json identity = nlohmann::json::parse(migration.identity);
     const bool same_place = identity.at("system") == std::to_string(pg_call([] { return GetSystemIdentifier(); })) &&
                             identity.at("database") == MyDatabaseId;
-    for (const nlohmann::json &item : identity.at("relations")) {
+    // A name may stand for something in several segments: what it means in the last one comes first. What an earlier
+    // one names a step of the migration itself may have removed.
+    std::vector<nlohmann::json> items = identity.at("relations");
+    const auto segment = [](const nlohmann::json &item) { return item.value("segment", 0); };
+    std::stable_sort(items.begin(), items.end(), [&](const auto &a, const auto &b) { return segment(a) > segment(b); });
+    const int last_applied = reach_of(migration).last_applied;
+    for (const nlohmann::json &item : items) {
         KnownTable table;
         table.written = item.at("written").get<std::string>();
         table.schema = item.at("schema").get<std::string>();
@@ -57,8 +64,15 @@ std::vector<KnownTable> known_tables(const MigrationRecord &migration) {
                 table.name = rows.text_or(0, 2);
             }
         }
+        if (!OidIsValid(table.oid) && segment(item) < last_applied) continue;
         find_columns(table, item.at("columns"), by_oid);
-        tables.push_back(std::move(table));
+        const auto same = std::find_if(tables.begin(), tables.end(), [&](const KnownTable &other) {
+            return other.written == table.written && other.oid == table.oid;
+        });
+        if (same != tables.end())
+            same->columns.merge(table.columns);
+        else
+            tables.push_back(std::move(table));
     }
     return tables;
 }

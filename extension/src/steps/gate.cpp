@@ -55,8 +55,10 @@ public:
         leftovers();
         rights();
         criteria();
-        for (const StepAside &step : aside_)
+        for (const StepAside &step : aside_) {
             rows_.push_back(aside_check(migration_, step));
+            if (targets_.empty() && step.later && step.kind == core::StepKind::constraint) rows_.back().status = "FAIL";
+        }
         return std::move(rows_);
     }
 
@@ -367,9 +369,15 @@ std::vector<CheckRow> gate_checks(const MigrationRecord &migration) {
     MigrationRecord whole = migration;
     whole.scope.clear();
     ResolvedMigration resolved = resolve_migration(whole);
-    if (!migration.scope.empty()) { // the keys that have to be there by then
+    // Only the keys that have to be there by then.
+    if (!migration.scope.empty()) {
         const int last = *std::max_element(migration.scope.begin(), migration.scope.end());
         std::erase_if(resolved.steps, [last](const ResolvedStep &step) { return step.spec.number > last; });
+    } else if (!targets.empty()) {
+        const MigrationNames names(whole);
+        const int last = names.segment_of(targets.back().step.number);
+        std::erase_if(resolved.steps,
+                      [&](const ResolvedStep &step) { return names.segment_of(step.spec.number) > last; });
     }
     aside.insert(aside.end(), resolved.aside.begin(), resolved.aside.end());
     std::sort(aside.begin(), aside.end(), [](const StepAside &a, const StepAside &b) { return a.step < b.step; });

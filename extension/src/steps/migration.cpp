@@ -5,7 +5,9 @@
 
 #include "engine/constraint_target.hpp"
 #include "steps/guard.hpp"
+#include "steps/late_names.hpp"
 #include "steps/migration.hpp"
+#include "steps/step.hpp"
 
 namespace tenantmig {
 
@@ -146,9 +148,30 @@ std::vector<CheckedStep> list_steps(const core::Spec &spec, const MigrationNames
     return lines;
 }
 
-CheckedMigration check(const core::Spec &spec) {
+// The migration as it would be stored.
+MigrationRecord unborn(const core::Spec &spec, const std::string &document) {
+    MigrationRecord record;
+    record.name = spec.migration;
+    record.owner_oid = GetUserId();
+    record.owner = current_user_name();
+    record.spec = document;
+    record.identity = identity_of({});
+    record.search_path = namespace_search_path;
+    return record;
+}
+
+CheckedMigration check(const std::string &document) {
+    const core::Spec spec = core::parse_spec_text(document);
     MigrationNames names(spec);
     const ResolvedMigration first = resolve_with_guards(select_segment(spec, names, 0), spec, names);
+    bool first_one = true; // of the structural steps: the names of the others come later, but sql has none
+    for (const core::StepRef &ref : spec.order) {
+        if (!core::is_structural(ref.kind)) continue;
+        if (first_one || ref.kind == core::StepKind::sql)
+            make_step(spec, ref)->check(unborn(spec, document), names.of(ref.number));
+        first_one = false;
+    }
+    check_late_names(spec, names);
     return {list_steps(spec, names, first), names.json()};
 }
 } // namespace
@@ -156,7 +179,7 @@ CheckedMigration check(const core::Spec &spec) {
 CheckedMigration check_migration(const std::string &spec) {
     LockTimeout timeout;
     require_utf8(spec);
-    return check(core::parse_spec_text(spec));
+    return check(spec);
 }
 
 MigrationRecord create_migration(const std::string &document) {
@@ -174,7 +197,7 @@ MigrationRecord create_migration(const std::string &document) {
                             core::sql_literal(spec.migration)));
         return *existing;
     }
-    return insert_migration(spec.migration, spec.description, spec.version, document, check(spec).identity);
+    return insert_migration(spec.migration, spec.description, spec.version, document, check(document).identity);
 }
 
 void resolve_segment(MigrationRecord &migration, int step) {

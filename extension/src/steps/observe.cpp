@@ -7,6 +7,7 @@
 #include "catalog/run_store.hpp"
 #include "engine/own_json.hpp"
 #include "steps/baseline.hpp"
+#include "steps/checks.hpp"
 #include "steps/ddl_watch.hpp"
 #include "steps/examine.hpp"
 #include "steps/guard_check.hpp"
@@ -44,8 +45,8 @@ public:
             previous_ = json_object(last->samples);
         }
         if (auto last = last_deep_observation(record.id, observation_.at)) previous_deep_ = json_object(last->samples);
-        run_ = latest_run(record.id, true);
-        if (run_) undo_ = fmt::format("SELECT * FROM tenantmig.rollback({}) undoes the run", run_->id);
+        last_run_ = latest_run(record.id, true);
+        use_run(last_run_);
         reference_ = rate_reference(record.id, observation_.at);
     }
 
@@ -99,6 +100,7 @@ private:
                 throw;
             problem = error.message();
         }
+        use_run(last_run_);
         checks_.resize(checks);
         reasons_.resize(reasons);
         observation_.nulls = observation_.new_nulls = observation_.unknown_tenants = observation_.mismatches = {};
@@ -124,11 +126,20 @@ private:
         if (deep_) observation_.mismatches = 0;
         TenantDictionary tenants(migration.steps.empty() ? KeyClass::integer : migration.steps[0].tenant_class);
         for (const ObservedKey &key : observed_keys(migration, constraints)) {
+            use_run(key.step ? latest_run_of_step(record_.id, key.step->spec.number, true) : last_run_);
             if (deep_ && key.step)
                 look_deep(key, tenants);
             else
                 look(key);
         }
+        use_run(last_run_);
+        for (const StepAside &step : migration.aside)
+            checks_.push_back(aside_check(record_, step));
+    }
+
+    void use_run(std::optional<RunRecord> run) {
+        run_ = std::move(run);
+        undo_ = run_ ? fmt::format("SELECT * FROM tenantmig.rollback({}) undoes the run", run_->id) : "";
     }
 
     void look(const ObservedKey &key) {
@@ -398,7 +409,7 @@ private:
     const bool deep_;
     bool guarded_ = false; // the spec has guard steps
     std::string name_, undo_, previous_health_;
-    std::optional<RunRecord> run_; // the last completed one
+    std::optional<RunRecord> run_, last_run_; // the last completed one: of the step that is looked at; of all
     std::optional<PastSample> reference_;
     json previous_ = json::object(), previous_deep_ = json::object(), samples_;
     ObservationRecord observation_;

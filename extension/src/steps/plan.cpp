@@ -5,6 +5,7 @@
 #include "catalog/step_store.hpp"
 #include "engine/write_path.hpp"
 #include "steps/checks.hpp"
+#include "steps/step.hpp"
 
 namespace tenantmig {
 
@@ -169,7 +170,17 @@ PlanRow one_row(const core::StepRef &ref, const std::string &relation, const std
 void plan_structural(const MigrationRecord &record, const core::Spec &spec, const core::StepRef &ref,
                      std::vector<PlanRow> &result) {
     const StepState state = get_step_state(record.id, ref.number);
-    result.push_back(one_row(ref, written_table(spec, ref), state.state.empty() ? "apply" : state.state, state.phase));
+    const std::string table = written_table(spec, ref);
+    const std::unique_ptr<Step> step = make_step(spec, ref);
+    if (state.state == "applying" || state.state == "reverting") {
+        const std::string what = state.phase.empty() ? "half-way" : fmt::format("half-way: {}", state.phase);
+        result.push_back(one_row(ref, table, state.state, state.error.empty() ? what : what + "; " + state.error));
+    } else if (state.state == "applied" || step->applied(record, state)) {
+        result.push_back(one_row(ref, table, "applied", ""));
+    } else {
+        for (PlanRow &row : step->plan(record))
+            result.push_back(std::move(row));
+    }
 }
 
 // What stands of a guard or constraint step that can be looked at.

@@ -9,6 +9,7 @@
 #include "steps/checks.hpp"
 #include "steps/examine.hpp"
 #include "steps/guard_check.hpp"
+#include "steps/step.hpp"
 
 namespace tenantmig {
 
@@ -125,6 +126,19 @@ CheckRow not_run(const MigrationRecord &record, const ResolvedStep &step) {
             fmt::format("{}: {}", step_label(step.spec.number, core::StepKind::backfill), step.label()),
             fmt::format("CALL tenantmig.up({}) takes the steps in their order.", core::sql_literal(record.name))};
 }
+// What a step that changed objects has to say of itself.
+void verify_structural(const MigrationRecord &record, std::vector<CheckRow> &result) {
+    MigrationRecord whole = record;
+    whole.scope.clear();
+    const core::Spec spec = migration_spec(whole);
+    for (const core::StepRef &ref : spec.order) {
+        if (!core::is_structural(ref.kind)) continue;
+        const StepState state = get_step_state(record.id, ref.number);
+        if (state.state.empty()) continue;
+        for (CheckRow &row : make_step(spec, ref)->verify(record, state))
+            result.push_back(std::move(row));
+    }
+}
 } // namespace
 
 std::vector<CheckRow> verify_migration(const MigrationRecord &record) {
@@ -164,6 +178,7 @@ std::vector<CheckRow> verify_migration(const MigrationRecord &record) {
     }
     for (std::int64_t run : verified)
         result.push_back(check_chain(run));
+    verify_structural(record, result);
     for (const StepAside &step : migration.aside)
         result.push_back(aside_check(record, step));
     result.insert(result.end(), of_guards.begin(), of_guards.end());
