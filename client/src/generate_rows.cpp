@@ -316,9 +316,14 @@ void read_step(const nlohmann::json &body, const std::string &kind, RowPlan &pla
     };
     if (body.contains("types"))
         add_pair(text_at(body, "table"), text_at(body, "type_column"), text_at(body, "via"), body["types"]);
-    for (const auto &source : body.value("sources", nlohmann::json::array()))
-        if (source.is_object() && source.contains("types"))
-            add_pair(text_at(body, "table"), text_at(source, "type_column"), text_at(source, "via"), source["types"]);
+    for (const auto &source : body.value("sources", nlohmann::json::array())) {
+        if (!source.is_object()) continue;
+        const std::string via = text_at(source, "via");
+        if (source.contains("types"))
+            add_pair(text_at(body, "table"), text_at(source, "type_column"), via, source["types"]);
+        else if (const std::size_t dot = via.rfind('.'); dot != std::string::npos)
+            add_name(plan.tables, via.substr(0, dot)); // children
+    }
 }
 
 } // namespace
@@ -330,6 +335,7 @@ RowPlan row_plan(const std::vector<nlohmann::json> &specs) {
         if (plan.root.empty()) {
             plan.root = text_at(tenants, "table");
             plan.root_key = text_at(tenants, "key");
+            add_name(plan.tables, plan.root);
         }
         for (const auto &step : spec.value("steps", nlohmann::json::array()))
             if (step.is_object())

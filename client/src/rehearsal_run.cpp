@@ -185,6 +185,7 @@ std::string Rehearsal::record_way_up() {
                 throw ClientError(ExitStatus::failure,
                                   fmt::format("migration \"{}\": up with steps => 1 has done nothing", migration.name));
             before = now;
+            if (decided_) decide_reviews(migration.name); // as the first time, which the end is compared with
             on_the_way_[applied_all()] = read_state(*connection_);
             taken++;
         }
@@ -246,6 +247,7 @@ std::string Rehearsal::redo() {
             up(migration, 1);
             const std::string now = applied(migration);
             if (now == before) break;
+            if (decided_) decide_reviews(migration.name);
             before = now;
             taken++;
         }

@@ -82,6 +82,7 @@ private:
     std::map<std::string, DatabaseState> on_the_way_; // by applied_all()
     std::vector<Scenario> scenarios_;
     std::vector<std::string> remarks_;
+    bool decided_ = false; // reviews, for a gate
     std::string unusable_; // why what follows can't be run; empty: it can
 };
 

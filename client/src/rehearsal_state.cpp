@@ -1,6 +1,8 @@
 #include "rehearsal_state.hpp"
+#include <algorithm>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <iterator>
 #include <set>
 #include <string_view>
 
@@ -30,6 +32,26 @@ std::string changed_fields(const nlohmann::json &before, const nlohmann::json &a
     for (const auto &[field, value] : after.items())
         if (!before.contains(field)) add(fmt::format("{} is new: {}", field, shown(value)));
     return text;
+}
+
+// A guard that is attached again has another number, in the name of its trigger and in the trigger's argument.
+std::string without_guard_numbers(const std::string &text) {
+    static constexpr std::string_view words[] = {"tenantmig_guard_", "('"};
+    std::string result;
+    for (std::size_t at = 0; at < text.size();) {
+        const auto *found = std::find_if(std::begin(words), std::end(words), [&](std::string_view word) {
+            return text.compare(at, word.size(), word) == 0;
+        });
+        if (found == std::end(words)) {
+            result += text[at++];
+            continue;
+        }
+        result += *found;
+        at += found->size();
+        while (at < text.size() && text[at] >= '0' && text[at] <= '9')
+            at++;
+    }
+    return result;
 }
 
 void compare_schema(const DatabaseState &before, const DatabaseState &after, StateDifference &found) {
@@ -120,11 +142,23 @@ DatabaseState read_state(Connection &connection) {
     const Result rows = connection.query("SELECT f.part, f.object, f.row_count, f.hash, f.definition "
                                          "FROM tenantmig.fingerprint() f");
     DatabaseState state;
+    std::map<std::string, std::vector<std::string>> guards; // definitions
     for (const auto &row : rows.rows) {
         const bool is_data = row[0] == "data";
-        StateEntry entry{row[3].value_or(""), row[2].value_or(""), nlohmann::json::parse(row[4].value_or("{}"))};
+        const std::string name = row[1].value_or(""), definition = row[4].value_or("{}");
+        if (!is_data && name.find("tenantmig_guard_") != std::string::npos) {
+            guards[without_guard_numbers(name)].push_back(without_guard_numbers(definition));
+            continue;
+        }
+        StateEntry entry{row[3].value_or(""), row[2].value_or(""), nlohmann::json::parse(definition)};
         if (is_data) state.rows += std::strtoll(entry.rows.c_str(), nullptr, 10);
-        (is_data ? state.data : state.schema).emplace(row[1].value_or(""), std::move(entry));
+        (is_data ? state.data : state.schema).emplace(name, std::move(entry));
+    }
+    for (auto &[name, definitions] : guards) {
+        std::sort(definitions.begin(), definitions.end());
+        for (std::size_t at = 0; at < definitions.size(); ++at)
+            state.schema.emplace(at == 0 ? name : fmt::format("{} ({})", name, at + 1),
+                                 StateEntry{definitions[at], "", nlohmann::json::parse(definitions[at])});
     }
     return state;
 }

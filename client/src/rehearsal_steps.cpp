@@ -181,6 +181,7 @@ int Rehearsal::decide_reviews(const std::string &migration) {
         fmt::format("migration \"{}\": {} reviews were decided in the copy so that its gate could open, each with its "
                     "first candidate, or with tenant {} if it had none",
                     migration, decided, any);
+    decided_ = decided_ || decided > 0;
     if (decided > 0 && std::find(remarks_.begin(), remarks_.end(), remark) == remarks_.end())
         remarks_.push_back(remark);
     return decided;
