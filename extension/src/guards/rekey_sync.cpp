@@ -24,6 +24,14 @@ namespace tenantmig {
 namespace {
 enum class Kind : unsigned char { pair, root, embed, embedded };
 
+// Where no conversion and no operator of a user is needed, a row is looked up through a unique index, without a plan.
+struct IndexKey {
+    Oid index; // InvalidOid: by the plan
+    RegProcedure equal;
+    Oid collation;
+    AttrNumber result;
+};
+
 struct Sync {
     ColumnGuardKey key;
     bool valid, inert;
@@ -33,6 +41,7 @@ struct Sync {
     int within; // pair: columns that a key is unique in
     AttrNumber within_column[INDEX_MAX_KEYS];
     SPIPlanPtr forward, backward; // pair: old -> new, new -> old
+    IndexKey forward_index, backward_index;
     char separator[core::max_separator + 1];
 };
 HTAB *syncs = nullptr;
@@ -112,6 +121,33 @@ SPIPlanPtr prepare(const Sync *sync, const char *text, int count, Oid *types) {
     return plan;
 }
 
+// A unique index over this column alone.
+IndexKey find_index(Oid table, AttrNumber column, Oid type, AttrNumber result, Oid result_type) {
+    IndexKey found = {InvalidOid, InvalidOid, InvalidOid, result};
+    if (get_atttype(table, column) != type || get_atttype(table, result) != result_type) return found;
+    if (type >= FirstNormalObjectId) return found;
+    Relation relation = table_open(table, AccessShareLock);
+    List *indexes = RelationGetIndexList(relation);
+    for (int i = 0; i < list_length(indexes) && !OidIsValid(found.index); i++) {
+        Relation index = index_open(list_nth_oid(indexes, i), AccessShareLock);
+        Form_pg_index form = index->rd_index;
+        if (form->indisunique && form->indisvalid && form->indisready && form->indnkeyatts == 1 &&
+            form->indkey.values[0] == column && index->rd_rel->relam == BTREE_AM_OID &&
+            heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, nullptr) && index->rd_opcintype[0] == type) {
+            Oid equal = get_opfamily_member(index->rd_opfamily[0], type, type, BTEqualStrategyNumber);
+            if (OidIsValid(equal) && equal < FirstNormalObjectId) {
+                found.index = RelationGetRelid(index);
+                found.equal = get_opcode(equal);
+                found.collation = index->rd_indcollation[0];
+            }
+        }
+        index_close(index, AccessShareLock);
+    }
+    list_free(indexes);
+    table_close(relation, AccessShareLock);
+    return found;
+}
+
 void load_pair(Sync *sync, const TriggerData *event) {
     const Trigger *trigger = event->tg_trigger;
     char **name = trigger->tgargs + 1;
@@ -156,6 +192,10 @@ void load_pair(Sync *sync, const TriggerData *event) {
     sync->forward = prepare(sync, there.data, sync->within + 1, types);
     types[0] = right;
     sync->backward = prepare(sync, back.data, sync->within + 1, types);
+    if (sync->within == 0) {
+        sync->forward_index = find_index(sync->looked_at, id, left, key, right);
+        sync->backward_index = find_index(sync->looked_at, key, right, id, left);
+    }
     SPI_finish();
 }
 
@@ -171,6 +211,7 @@ Sync *load(const TriggerData *event) {
     if (sync->backward) SPI_freeplan(sync->backward);
     sync->backward = nullptr;
     sync->looked_at = sync->owner = InvalidOid;
+    sync->forward_index = sync->backward_index = {};
     sync->left = get_attnum(RelationGetRelid(event->tg_relation), name[0]);
     sync->inert = sync->left <= 0;
     sync->valid = true; // a change while it is made is noticed
@@ -249,9 +290,41 @@ const char *shown(const Row *row, AttrNumber number, const Cell &cell) {
     return shown_value(TupleDescAttr(row->columns, number - 1)->atttypid, cell.value, cell.null);
 }
 
+bool through_index(const Sync *sync, const IndexKey *way, Datum value, Cell *result) {
+    ScanKeyData key;
+    ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, InvalidOid, way->collation, way->equal, value);
+    CommandCounterIncrement();
+    PushActiveSnapshot(GetLatestSnapshot());
+    Relation table = table_open(sync->looked_at, AccessShareLock);
+    Relation index = index_open(way->index, AccessShareLock);
+    TupleTableSlot *slot = table_slot_create(table, nullptr);
+#if PG_VERSION_NUM >= 180000
+    IndexScanDesc scan = index_beginscan(table, index, GetActiveSnapshot(), nullptr, 1, 0);
+#else
+    IndexScanDesc scan = index_beginscan(table, index, GetActiveSnapshot(), 1, 0);
+#endif
+    index_rescan(scan, &key, 1, nullptr, 0);
+    const bool hit = index_getnext_slot(scan, ForwardScanDirection, slot);
+    if (hit) {
+        Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(table), way->result - 1);
+        result->value = slot_getattr(slot, way->result, &result->null);
+        if (!result->null)
+            result->value = attribute->attlen == -1 ? PointerGetDatum(PG_DETOAST_DATUM_COPY(result->value))
+                                                    : datumCopy(result->value, attribute->attbyval, attribute->attlen);
+    }
+    index_endscan(scan);
+    ExecDropSingleTupleTableSlot(slot);
+    index_close(index, NoLock); // locked until the transaction ends, as a query would
+    table_close(table, NoLock);
+    PopActiveSnapshot();
+    return hit;
+}
+
 // False: there is no such row. Sees what this transaction has written.
 bool look_up(const Row *row, const Sync *sync, SPIPlanPtr plan, const Cell *keys, int count, AttrNumber target,
              Cell *result) {
+    const IndexKey *way = plan == sync->forward ? &sync->forward_index : &sync->backward_index;
+    if (OidIsValid(way->index)) return !keys[0].null && through_index(sync, way, keys[0].value, result);
     MemoryContext caller = CurrentMemoryContext;
     Datum values[INDEX_MAX_KEYS];
     for (int i = 0; i < count; i++) {
@@ -373,6 +446,19 @@ void keep_pair(Row *row, const Sync *sync) {
     }
 }
 
+// The engine writes the tenant key; a reference to an id that is embedded is filled on this occasion, so that the row
+// is written once. What isn't known yet stays NULL: the step looks for it afterwards.
+void fill_beside(Row *row, const Sync *sync) {
+    Cell left = read(row, row->now, sync->left), found;
+    if (!row->before || left.null || !read(row, row->now, sync->right).null ||
+        !read(row, row->before, sync->right).null)
+        return;
+    Cell keys[INDEX_MAX_KEYS];
+    const int count = keys_of(row, sync, left, keys);
+    if (look_up(row, sync, sync->forward, keys, count, sync->right, &found) && !found.null)
+        write(row, sync->right, found);
+}
+
 [[noreturn]] void fixed(const Row *row, AttrNumber number, const Cell &before, const Cell &now, const char *why) {
     Relation relation = row->event->tg_relation;
     count_refusal();
@@ -490,11 +576,15 @@ extern "C" PGDLLEXPORT Datum tenantmig_rekey_sync(PG_FUNCTION_ARGS) {
                update ? event->tg_newtuple : event->tg_trigtuple};
     const Sync *sync = load(event);
     if (sync->inert) return PointerGetDatum(row.now);
-    // What the engine writes is what the evidence says: nothing to look up. The id that embeds it is made all the same.
+    // What the engine writes is what the evidence says. Ids that embed it, and references to them, are made all the
+    // same.
     const bool ours = engine_writes(event->tg_relation);
     switch (sync->kind) {
     case Kind::pair:
-        if (!ours) keep_pair(&row, sync);
+        if (!ours)
+            keep_pair(&row, sync);
+        else
+            fill_beside(&row, sync);
         break;
     case Kind::root:
         keep_root(&row, sync);

@@ -101,6 +101,10 @@ void RekeyWorker::in_pieces(const Table &table, const std::string &statement, bo
                                                               "pg_catalog.tid AND t.ctid OPERATOR(pg_catalog.<) "
                                                               "'({},0)'::pg_catalog.tid",
                                                               at, end);
+                // a piece is small: what it is joined with is looked up, not read as a whole each time
+                run_query("SELECT pg_catalog.set_config('enable_hashjoin', $1, true), "
+                          "pg_catalog.set_config('enable_mergejoin', $1, true)",
+                          {text_value(sweep ? "on" : "off")});
                 last = static_cast<std::int64_t>(run_query(statement + range).size());
             });
         } catch (const PgError &error) {
