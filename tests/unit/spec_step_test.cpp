@@ -40,7 +40,7 @@ TEST(SpecSql, OneTransactionAndNoWayBackUnlessSaid) {
 }
 
 TEST(SpecSql, RefusesWhatIsNoText) {
-    EXPECT_ERROR(read("sql", R"({"down": "SELECT 1"})"), "TM001", "spec: steps[2].sql: the field \"up\" is missing", "",
+    EXPECT_ERROR(read("sql", R"({"down": "SELECT 1"})"), "TM001", "spec: steps[2].sql.up: the field is missing", "",
                  "sql: {up: ");
     EXPECT_ERROR(read("sql", R"({"up": "  \n"})"), "TM001", "spec: steps[2].sql.up: the text is empty", "",
                  "Leave the field out, or write a statement.");
@@ -80,21 +80,22 @@ TEST(SpecColumn, ADefaultIsALiteralOrAFunction) {
     EXPECT_FALSE(added(R"({"function": "now"})").default_value);
     EXPECT_ERROR(added(R"({"function": "now", "arguments": []})"), "TM001",
                  "spec: steps[2].add_column.default.arguments: unknown field", "", "The fields here are function");
-    EXPECT_ERROR(added("[1]"), "TM001", "spec: steps[2].add_column.default: expected a value");
+    EXPECT_ERROR(added("[1]"), "TM001",
+                 "spec: steps[2].add_column.default: expected a string, a number, true or false");
 }
 
 TEST(SpecColumn, RefusesWhatIsMissingOrTooMuch) {
     EXPECT_ERROR(read("add_column", R"({"table": "t", "column": "c"})"), "TM001",
-                 "spec: steps[2].add_column: the field \"type\" is missing");
+                 "spec: steps[2].add_column.type: the field is missing");
     EXPECT_ERROR(read("add_column", R"({"table": "t", "column": "c", "type": ""})"), "TM001",
                  "spec: steps[2].add_column.type: expected the name of a type", "", "numeric(10,2)");
     EXPECT_ERROR(read("add_column", R"({"table": "t", "column": "c", "type": "int", "null": true})"), "TM001",
                  "spec: steps[2].add_column.null: unknown field");
-    EXPECT_ERROR(read("add_column", R"({"table": "a.b.c", "column": "c", "type": "int"})"), "42602",
-                 "spec: steps[2].add_column.table: name has 3 parts");
+    EXPECT_ERROR(read("add_column", R"({"table": "a.b.c", "column": "c", "type": "int"})"), "TM001",
+                 "spec: steps[2].add_column.table: the name has too many parts");
     const std::string longest(64, 'x');
     EXPECT_ERROR(parse_spec(with("/steps/2", {{"add_column", {{"table", "t"}, {"column", longest}, {"type", "int"}}}})),
-                 "42622", "spec: steps[2].add_column.column: name of 64 bytes is too long");
+                 "TM001", "spec: steps[2].add_column.column: name \"" + longest + "\" is too long");
 }
 
 TEST(SpecColumn, ReadsWhatIsToBeDropped) {
@@ -106,7 +107,7 @@ TEST(SpecColumn, ReadsWhatIsToBeDropped) {
     EXPECT_EQ(column.type, "integer");
     EXPECT_EQ(read("drop_column", R"({"table": "t", "column": "c"})").dropped_columns.at(0).type, "");
     EXPECT_ERROR(read("drop_column", R"({"column": "c"})"), "TM001",
-                 "spec: steps[2].drop_column: the field \"table\" is missing");
+                 "spec: steps[2].drop_column.table: the field is missing");
 }
 
 // ---- index
@@ -146,9 +147,8 @@ TEST(SpecIndex, RefusesOtherWordsAndEmptyLists) {
                  "spec: steps[2].index.include[1]: the same column twice");
     EXPECT_ERROR(read("index", R"({"table": "t", "columns": ["c"], "unique": 1})"), "TM001",
                  "spec: steps[2].index.unique: expected true or false");
-    EXPECT_ERROR(read("index", R"({"table": "t", "columns": ["lower(name)"]
-})"), "42602",
-                 "spec: steps[2].index.columns[0]: invalid name");
+    EXPECT_ERROR(read("index", R"({"table": "t", "columns": ["t.c"]})"), "TM001",
+                 "spec: steps[2].index.columns[0]: the name has too many parts");
 }
 
 // ---- rekey
@@ -188,10 +188,10 @@ TEST(SpecRekey, ReadsEveryField) {
 
 TEST(SpecRekey, RefusesWhatIsMissingOrWrong) {
     EXPECT_ERROR(read("rekey", R"({"column": "domain", "tables": ["scopes"]})"), "TM001",
-                 "spec: steps[2].rekey: the field \"from\" is missing");
+                 "spec: steps[2].rekey.from: the field is missing");
     EXPECT_ERROR(parse_spec(rekey_with("/from", "domains")), "TM001", "spec: steps[2].rekey.from: expected an object");
     EXPECT_ERROR(parse_spec(rekey_with("/from", json(R"({"table": "domains", "id": "domain_id"})"))), "TM001",
-                 "spec: steps[2].rekey.from: the field \"key\" is missing");
+                 "spec: steps[2].rekey.from.key: the field is missing");
     EXPECT_ERROR(parse_spec(rekey_with("/tables", json("[]"))), "TM001",
                  "spec: steps[2].rekey.tables: the list of tables is empty");
     EXPECT_ERROR(parse_spec(rekey_with("/tables/1/column", "x")), "TM001",
