@@ -243,7 +243,9 @@ CREATE VIEW watching AS SELECT c FROM watched;
 CREATE POLICY p ON watched USING (c > 0);
 CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER on_c AFTER UPDATE OF c ON watched FOR EACH ROW EXECUTE FUNCTION nothing();
+SET client_min_messages = error; -- of a server without logical decoding
 CREATE PUBLICATION columns_publication FOR TABLE watched (id, c);
+SET client_min_messages = warning;
 SELECT FROM (SELECT prepare('{"drop_column": {"table": "watched", "column": "a"}}')) x;
 CALL tenantmig.up('refused');
 \echo :LAST_ERROR_SQLSTATE

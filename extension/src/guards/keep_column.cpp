@@ -4,7 +4,6 @@
 #include "bridge/pg.hpp"
 
 extern "C" {
-#include "utils/syscache.h"
 PG_FUNCTION_INFO_V1(tenantmig_keep_column);
 }
 

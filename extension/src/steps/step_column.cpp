@@ -2,12 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "bridge/type_name.hpp"
 #include "catalog/migration_names.hpp"
 #include "steps/step_column.hpp"
-
-extern "C" {
-#include "parser/parse_type.h"
-}
 
 namespace tenantmig {
 
@@ -58,21 +55,9 @@ MigrationPath::~MigrationPath() {
 }
 
 ParsedType parse_type(const std::string &written, const std::string &path) {
-    struct Plain {
-        Oid oid;
-        std::int32_t typmod;
-        bool pseudo;
-        const char *sql;
-    };
-    Plain plain = {};
+    NamedType type;
     try {
-        plain = pg_call([text = written.c_str()] {
-            Plain out = {};
-            parseTypeString(text, &out.oid, &out.typmod, false);
-            out.pseudo = get_typtype(out.oid) == TYPTYPE_PSEUDO;
-            out.sql = format_type_extended(out.oid, out.typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
-            return out;
-        });
+        type = type_by_name(written);
     } catch (const PgError &error) {
         const bool unknown = error.data()->sqlerrcode == ERRCODE_UNDEFINED_OBJECT;
         throw Error(unknown ? sqlstate::undefined_object : sqlstate::syntax_error,
@@ -80,10 +65,10 @@ ParsedType parse_type(const std::string &written, const std::string &path) {
                     "Write the name of a type as in CREATE TABLE, without DEFAULT or constraints: bigint, "
                     "numeric(10,2), text[].");
     }
-    if (plain.pseudo)
-        throw Error(sqlstate::wrong_object_type, fmt::format("spec: {}: {} is a pseudo-type", path, plain.sql),
+    if (type.pseudo)
+        throw Error(sqlstate::wrong_object_type, fmt::format("spec: {}: {} is a pseudo-type", path, type.sql),
                     fmt::format("Found {}.", core::excerpt(written)), "Name a type that a column can have.");
-    return {plain.oid, plain.typmod, plain.sql};
+    return {type.oid, type.typmod, type.sql};
 }
 
 } // namespace tenantmig
