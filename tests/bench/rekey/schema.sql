@@ -6,10 +6,10 @@ CREATE TABLE mandate.policy_snapshots (id bigint PRIMARY KEY, scope_id uuid NOT 
 CREATE TABLE mandate.decision_events (id bigint PRIMARY KEY, domain_id uuid NOT NULL, decision text);
 CREATE TABLE mandate.verdict_events (id bigint PRIMARY KEY, domain_id uuid NOT NULL, verdict text);
 INSERT INTO mandate.domains SELECT md5('d' || n)::uuid, md5('o' || n % 10)::uuid, 'domain-' || n FROM generate_series(1, 1000) n;
-INSERT INTO mandate.scopes SELECT md5('s' || n)::uuid, md5('d' || 1 + n * 7919 % 1000)::uuid, 'scope number ' || n FROM generate_series(1, :rows) n;
-INSERT INTO mandate.policy_snapshots SELECT n, md5('s' || n)::uuid, md5('d' || 1 + n * 7919 % 1000)::uuid, 'snapshot ' || n FROM generate_series(1, :rows) n;
-INSERT INTO mandate.decision_events SELECT n, md5('d' || 1 + n * 7919 % 1000)::uuid, 'decision ' || n FROM generate_series(1, :rows) n;
-INSERT INTO mandate.verdict_events SELECT n, md5('d' || 1 + n * 7919 % 1000)::uuid, 'verdict ' || n FROM generate_series(1, :rows) n;
+INSERT INTO mandate.scopes SELECT md5('s' || n)::uuid, md5('d' || 1 + n::bigint * 7919 % 1000)::uuid, 'scope number ' || n FROM generate_series(1, :rows) n;
+INSERT INTO mandate.policy_snapshots SELECT n, md5('s' || n)::uuid, md5('d' || 1 + n::bigint * 7919 % 1000)::uuid, 'snapshot ' || n FROM generate_series(1, :rows) n;
+INSERT INTO mandate.decision_events SELECT n, md5('d' || 1 + n::bigint * 7919 % 1000)::uuid, 'decision ' || n FROM generate_series(1, :rows) n;
+INSERT INTO mandate.verdict_events SELECT n, md5('d' || 1 + n::bigint * 7919 % 1000)::uuid, 'verdict ' || n FROM generate_series(1, :rows) n;
 ALTER TABLE mandate.scopes ADD FOREIGN KEY (domain_id) REFERENCES mandate.domains;
 ALTER TABLE mandate.policy_snapshots ADD FOREIGN KEY (domain_id) REFERENCES mandate.domains, ADD FOREIGN KEY (scope_id) REFERENCES mandate.scopes;
 ALTER TABLE mandate.decision_events ADD FOREIGN KEY (domain_id) REFERENCES mandate.domains;
