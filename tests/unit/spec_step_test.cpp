@@ -8,7 +8,7 @@ namespace tenantmig::core {
 namespace {
 
 constexpr std::string_view kinds =
-    "The kinds of step are backfill, sql, add_column, drop_column, index, rekey, guard, constraint, isolate.";
+    "The kinds of step are backfill, sql, add_column, drop_column, index, rekey, guard, constraint and isolate.";
 
 nlohmann::json step(std::string_view kind, std::string_view fields) {
     return with("/steps/2", {{std::string(kind), json(fields)}});
