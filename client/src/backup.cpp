@@ -173,7 +173,6 @@ Source begin(Connection &connection, const BackupRequest &request, const Keys &k
          {"row_security = off", "statement_timeout = 0", "idle_in_transaction_session_timeout = 0",
           "search_path = pg_catalog, pg_temp", "timezone = 'UTC'", "datestyle = 'ISO'"})
         connection.query(fmt::format("SET LOCAL {}", setting));
-    connection.query(fmt::format("SET LOCAL lock_timeout = '{}s'", request.lock_wait.value_or(default_lock_wait)));
     const Result facts = connection.query(
         "SELECT pg_export_snapshot(), now(), to_char(now(), 'YYYYMMDD\"T\"HH24MISS\"Z\"'), "
         "current_setting('server_version'), CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE') THEN "
@@ -380,19 +379,16 @@ private:
     }
 
     nlohmann::ordered_json restore_commands(const std::string &where) const {
-        const std::string jobs = parallel() ? " --jobs=" + *request_.jobs : "";
-        const std::string at = shell_word(where);
         nlohmann::ordered_json commands = nlohmann::ordered_json::array();
-        commands.push_back(
-            fmt::format("createdb --template=template0 --encoding={} --lc-collate={} --lc-ctype={} NEW_DATABASE",
-                        shell_word(source_.encoding), shell_word(source_.collate), shell_word(source_.ctype)));
-        if (request_.tables_only) {
-            commands.push_back(
-                fmt::format("pg_restore --exit-on-error --section=pre-data --dbname=NEW_DATABASE {}/schema.dump", at));
-            commands.push_back(
-                fmt::format("pg_restore --exit-on-error --data-only{} --dbname=NEW_DATABASE {}/dump", jobs, at));
-        } else {
-            commands.push_back(fmt::format("pg_restore --exit-on-error{} --dbname=NEW_DATABASE {}/dump", jobs, at));
+        commands.push_back(fmt::format("createdb --template=template0 --encoding={} --lc-collate={} --lc-ctype={} "
+                                       "NEW_DATABASE",
+                                       shell_word(source_.encoding), shell_word(source_.collate),
+                                       shell_word(source_.ctype)));
+        for (const RestoreCall &call : restore_calls(request_.tables_only, request_.jobs)) {
+            std::string text = "pg_restore --exit-on-error --dbname=NEW_DATABASE";
+            for (const std::string &option : call.options)
+                text += " " + option;
+            commands.push_back(fmt::format("{} {}/{}", text, shell_word(where), call.file));
         }
         return commands;
     }
@@ -467,6 +463,7 @@ TakenBackup take_backup(const GlobalOptions &global, const BackupRequest &reques
     if (!request.unregistered && standby.rows.at(0).at(0).value_or("") == "t")
         throw ClientError(ExitStatus::failure, "a backup can't be registered on a standby", "",
                           "take it from the primary");
+    connection.query(fmt::format("SET lock_timeout = '{}s'", request.lock_wait.value_or(default_lock_wait)));
     if (!request.migration.empty()) require_migration(connection, request.migration);
     TakenBackup taken = Backup(connection, request).take();
     if (request.unregistered) return taken;

@@ -51,6 +51,14 @@ nlohmann::json read_manifest(const std::string &folder);
 // expected, actual.
 Result compare_files(const std::string &folder, const nlohmann::json &manifest);
 
+// The calls of pg_restore that restore a backup into a new database, one after the other: the file below the backup's
+// folder, and options.
+struct RestoreCall {
+    const char *file;
+    std::vector<std::string> options;
+};
+std::vector<RestoreCall> restore_calls(bool tables_only, const std::optional<std::string> &jobs);
+
 // Restores a dump into a throw-away cluster and counts. Status 7 if the counts differ, 1 if it can't be restored.
 void restore_test(Connection &source, const std::string &programs, const std::string &folder, bool tables_only,
                   const std::optional<std::string> &jobs, const std::vector<CountedTable> &tables);

@@ -11,12 +11,12 @@ namespace tenantmig {
 namespace {
 constexpr char function[] = "tenantmig.maintenance_fence()";
 
-bool drop_trigger(const Table &table, const FenceTrigger &trigger) {
+bool drop_trigger(const Table &table, const FenceTrigger &trigger, const char *timeout) {
     Subtransaction part;
     const int level = NewGUCNestLevel();
     try {
-        pg_call([] {
-            (void)set_config_option("lock_timeout", "100ms", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+        pg_call([timeout] {
+            (void)set_config_option("lock_timeout", timeout, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
                                     false);
         }); // an error ends the subtransaction, and the level with it
         CatalogueWriteScope own;
@@ -65,7 +65,9 @@ std::size_t drop_fence_triggers(const MigrationRecord &migration) {
     std::size_t stay = 0;
     for (const FenceTrigger &trigger : fence_triggers(migration.id)) {
         const std::optional<Table> table = describe_table(trigger.table);
-        if (table && (!has_privileges_of(table->owner) || !drop_trigger(*table, trigger))) stay++;
+        // the fence is open for others only when we have committed: they don't wait for many tables in use
+        const char *timeout = stay == 0 ? "100ms" : "1ms";
+        if (table && (!has_privileges_of(table->owner) || !drop_trigger(*table, trigger, timeout))) stay++;
     }
     return stay;
 }
