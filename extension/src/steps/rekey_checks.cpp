@@ -184,7 +184,7 @@ void require_prechecks(const std::string &label, const std::vector<CheckRow> &ch
     for (const CheckRow &check : checks) {
         if (check.status != "FAIL") continue;
         detail += (detail.empty() ? "" : "\n") + check.detail;
-        if (hint.empty()) hint = check.hint;
+        hint = hint.empty() ? check.hint : "Correct these rows, and call tenantmig.up again.";
     }
     if (!detail.empty())
         throw Error(sqlstate::precheck_failed, fmt::format("{}: rows stand in the way", label), detail, hint);
