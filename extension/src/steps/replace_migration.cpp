@@ -11,20 +11,26 @@
 namespace tenantmig {
 
 namespace {
+// A step on its way that has saved nothing yet has left nothing behind: what it does is committed with how far it is,
+// or after that.
+constexpr char left_nothing[] = "state = 'applying' AND phase IS NULL AND detail = '{}'";
+
 // Numbers of the steps that have left something behind. A run that is about no steps in particular is about all
 // backfills, whose numbers the spec knows.
 std::vector<int> begun_steps(const MigrationRecord &migration, const core::Spec &spec) {
     Rows rows = own_query(
-        "SELECT s.step, false AS is_run FROM tenantmig.step_state s WHERE s.migration_id = $1 "
-        "UNION SELECT g.step, false FROM tenantmig.guard g WHERE g.migration_id = $1 AND g.step IS NOT NULL "
-        "UNION SELECT e.step, false FROM tenantmig.enforcement e WHERE e.migration_id = $1 "
-        "AND e.state IN ('intended', 'enforced', 'relaxing') "
-        "UNION SELECT t.step, true FROM tenantmig.run_log r LEFT JOIN LATERAL unnest(r.steps) t(step) ON true "
-        "WHERE r.migration_id = $1 AND r.state NOT IN ('rolled_back', 'cancelled') "
-        "UNION SELECT t.step, true FROM tenantmig.run_log r LEFT JOIN LATERAL unnest(r.steps) t(step) ON true "
-        "WHERE r.migration_id = $1 AND r.state = 'cancelled' "
-        "AND EXISTS (SELECT FROM tenantmig.change_log l WHERE l.run_id = r.id) "
-        "ORDER BY 1",
+        fmt::format(
+            "SELECT s.step, false AS is_run FROM tenantmig.step_state s WHERE s.migration_id = $1 AND NOT ({}) "
+            "UNION SELECT g.step, false FROM tenantmig.guard g WHERE g.migration_id = $1 AND g.step IS NOT NULL "
+            "UNION SELECT e.step, false FROM tenantmig.enforcement e WHERE e.migration_id = $1 "
+            "AND e.state IN ('intended', 'enforced', 'relaxing') "
+            "UNION SELECT t.step, true FROM tenantmig.run_log r LEFT JOIN LATERAL unnest(r.steps) t(step) ON true "
+            "WHERE r.migration_id = $1 AND r.state NOT IN ('rolled_back', 'cancelled') "
+            "UNION SELECT t.step, true FROM tenantmig.run_log r LEFT JOIN LATERAL unnest(r.steps) t(step) ON true "
+            "WHERE r.migration_id = $1 AND r.state = 'cancelled' "
+            "AND EXISTS (SELECT FROM tenantmig.change_log l WHERE l.run_id = r.id) "
+            "ORDER BY 1",
+            left_nothing),
         {bigint_value(migration.id)});
     std::vector<int> steps;
     for (std::size_t i = 0; i < rows.size(); i++) {
@@ -119,6 +125,8 @@ MigrationRecord replace_migration(const std::string &document) {
                spec.description.empty() ? null_value(TEXTOID) : text_value(spec.description),
                spec.version ? bigint_value(*spec.version) : null_value(INT8OID), text_value(spec_checksum(document)),
                boolean_value(begun.empty()), text_value(namespace_search_path)});
+    own_query(fmt::format("DELETE FROM tenantmig.step_state WHERE migration_id = $1 AND {}", left_nothing),
+              {bigint_value(migration.id)}); // an attempt at what is no longer there
     migration = get_migration(migration.id);
     if (structural > 0) forget_names_after(migration, structural);
     return migration;
