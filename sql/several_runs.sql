@@ -50,7 +50,9 @@ SELECT step, kind, relation, outcome, source, row_count FROM tenantmig.plan('m')
 SELECT tenantmig.plan_hash('m') <> :'approved' AS another_plan;
 SELECT check_name, status, actual, detail FROM tenantmig.verify('m') WHERE check_name = 'step';
 SELECT check_name, status, actual, detail FROM tenantmig.gate('m') WHERE check_name IN ('run', 'step');
+\set VERBOSITY terse
 CALL tenantmig.run('m', plan_hash => :'approved');
+\set VERBOSITY default
 \echo :SQLSTATE
 SELECT tenantmig.start('m', workers => 2) > 0 AS started;
 CALL tenantmig.wait('m');
@@ -96,5 +98,24 @@ SELECT id, state, (SELECT l.steps FROM tenantmig.run_log l WHERE l.id = r.id) AS
 SELECT relation, outcome, sum(row_count) FROM tenantmig.backfill('m') GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT id, state, mode, (SELECT l.steps FROM tenantmig.run_log l WHERE l.id = r.id) AS steps FROM tenantmig.runs r ORDER BY id DESC LIMIT 1;
 SELECT tenantmig.drop_migration('m', force => true);
+
+-- up leads runs over the steps of a segment, with workers; down takes them back, and names are found anew
+CREATE TABLE visits (id integer PRIMARY KEY, customer integer);
+INSERT INTO visits SELECT n, n % 60 + 1 FROM generate_series(1, 20000) n;
+SELECT tenantmig.create_migration('{"migration": "w", "tenants": {"table": "companies"}, "steps": [
+  {"add_column": {"table": "visits", "column": "company_id", "type": "integer"}},
+  {"backfill": {"table": "visits", "column": "company_id", "sources": [{"via": "customer", "references": "customers"}]}},
+  {"guard": {"kind": "tenant_key", "table": "visits", "column": "company_id", "mode": "fill"}},
+  {"sql": {"up": "DELETE FROM visits WHERE company_id IS NULL", "down": "INSERT INTO visits SELECT n, n % 60 + 1 FROM generate_series(1, 20000) n ON CONFLICT DO NOTHING"}},
+  {"constraint": {"table": "visits", "column": "company_id", "not_null": true, "references": "companies.id"}}]}');
+CALL tenantmig.up('w', workers => 3);
+CALL tenantmig.down('w', 1);
+CALL tenantmig.down('w');
+CALL tenantmig.up('w');
+SELECT string_agg(format('%s %s %s', step, action, outcome), ', ' ORDER BY id) AS log FROM tenantmig.execution_log WHERE migration = 'w';
+SELECT r.state, r.workers, r.assigned, r.orphans, (SELECT l.steps FROM tenantmig.run_log l WHERE l.id = r.id) AS steps FROM tenantmig.runs r WHERE migration = 'w' ORDER BY id;
+SELECT count(*) AS rows, count(*) FILTER (WHERE v.company_id IS DISTINCT FROM c.company_id) AS differ FROM visits v LEFT JOIN customers c ON c.id = v.customer;
+SELECT check_name, status, actual FROM tenantmig.verify('w') WHERE status <> 'PASS';
+SELECT tenantmig.drop_migration('w', force => true);
 
 DROP SCHEMA runs CASCADE;
