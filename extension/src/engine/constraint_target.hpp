@@ -34,10 +34,11 @@ struct ConstraintTarget {
 };
 
 // While a spec is checked: resolves the names of its constraint steps, so that `names` remembers them, and checks them.
-// `all`: the whole spec, whose backfill steps say what a tenant key is. To be called before resolve_spec(). TM001 (two steps on one column, no primary key to reference), 42703, 42P01, 42501
-// (not the owner of the table; no right to know the referenced keys), 42804 (types that a foreign key can't compare),
-// 42830 (the referenced column is not unique), 2201B (regular expression), 0A000 (partition, table with inheritance
-// children), 55000 (composite without a primary key), all with the path in the document.
+// `all`: the whole spec, whose backfill steps say what a tenant key is. To be called before resolve_spec(). TM001 (two
+// steps on one column, no primary key to reference), 42703, 42P01, 42501 (not the owner of the table; no right to know
+// the referenced keys), 42804 (types that a foreign key can't compare), 42830 (the referenced column is not unique),
+// 2201B (regular expression), 0A000 (partition, table with inheritance children), 55000 (composite without a primary
+// key), all with the path in the document.
 std::vector<ConstraintTarget> resolve_constraints(const core::Spec &spec, const core::Spec &all, MigrationNames &names,
                                                   int past = 0, std::vector<StepAside> *aside = nullptr);
 
