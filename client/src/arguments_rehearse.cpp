@@ -31,8 +31,8 @@ void add_rehearse_commands(CLI::App &app, CommandLine &line) {
         ->type_name("N");
     rehearse_app->add_option("--report", options.report, "Write a report in Markdown")->type_name("FILE");
     rehearse_app->add_flag("--keep", options.keep, "Leave the copy, and say where it is");
-    rehearse_app->add_option("--programs", options.programs, "Folder of pg_dump, pg_restore and initdb")
-        ->type_name("FOLDER");
+    rehearse_app->add_option("--pg-bindir", options.programs, "Folder of pg_dump, pg_restore and initdb")
+        ->type_name("DIR");
 }
 
 } // namespace tenantmig::client

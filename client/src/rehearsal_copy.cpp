@@ -155,7 +155,15 @@ void RehearsalCopy::make_database() {
     if (row[3] == "i")
         sql += fmt::format(" LOCALE_PROVIDER icu ICU_LOCALE {}", literal(row[4] ? *row[4] : row[5].value_or("")));
     made_ = true; // before: a lost connection does not tell whether it was made
-    source_.query(sql);
+    try {
+        source_.query(sql);
+    } catch (const ClientError &error) {
+        if (error.text().state != "42501") throw;
+        throw ClientError(error.status(),
+                          ErrorText{error.text().message, error.text().detail,
+                                    "CREATEDB is needed for --same-server; or leave it out, for a throw-away cluster",
+                                    error.text().state, ""});
+    }
     source_.query(
         fmt::format("COMMENT ON DATABASE {} IS 'made by tenantmig rehearse; may be dropped'", identifier(database_)));
     target_ = global_.connect;
@@ -235,6 +243,7 @@ void RehearsalCopy::drop() {
     if (!made_) return;
     if (place_ == Place::same_server) {
         Connection other = source_.another();
+        other.query("SELECT pg_catalog.set_config('client_min_messages', 'error', false)");
         other.query(fmt::format("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(database_)));
     } else if (place_ == Place::elsewhere) {
         clear();
