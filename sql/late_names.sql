@@ -94,4 +94,37 @@ SELECT tenantmig.create_migration('{"migration": "typo", "tenants": {"table": "c
   {"index": {"table": "customers", "columns": ["branch", "brunch"]}}]}');
 \echo :SQLSTATE
 
+-- a superuser lends nobody his rights: a name that comes to mean another's table later is refused, whoever runs up
+CREATE ROLE regress_late;
+SELECT tenantmig.grant_access('regress_late', 'operator');
+GRANT CREATE, USAGE ON SCHEMA late TO regress_late;
+DROP TABLE IF EXISTS companies CASCADE;
+SET ROLE regress_late;
+SELECT tenantmig.create_migration('{"migration": "theirs", "tenants": {"table": "companies"}, "steps": [
+  {"sql": {"up": "CREATE TABLE companies (id integer PRIMARY KEY)", "down": "DROP TABLE companies"}},
+  {"backfill": {"table": "ledger", "column": "company_id", "sources": [{"via": "branch", "references": "offices.id"}]}},
+  {"guard": {"kind": "immutable", "table": "ledger", "column": "company_id"}},
+  {"constraint": {"table": "ledger", "column": "company_id", "not_null": true}}]}');
+RESET ROLE;
+CREATE TABLE ledger (id integer PRIMARY KEY, branch integer, company_id integer);
+CREATE TABLE offices (id integer PRIMARY KEY, company_id integer);
+CALL tenantmig.up('theirs');
+\echo :SQLSTATE
+SELECT step, state, applied FROM tenantmig.steps WHERE migration = 'theirs';
+SELECT * FROM tenantmig.backfill('theirs');
+\echo :SQLSTATE
+SELECT * FROM tenantmig.attach_guard('theirs');
+\echo :SQLSTATE
+CALL tenantmig.enforce('theirs');
+\echo :SQLSTATE
+-- nor for evidence
+ALTER TABLE ledger OWNER TO regress_late;
+SELECT * FROM tenantmig.plan('theirs');
+\echo :SQLSTATE
+ALTER TABLE offices OWNER TO regress_late;
+SELECT step, kind, outcome FROM tenantmig.plan('theirs');
+SELECT tenantmig.drop_migration('theirs', force => true);
+
 DROP SCHEMA late, late_other CASCADE;
+DROP OWNED BY regress_late CASCADE;
+DROP ROLE regress_late;

@@ -88,13 +88,13 @@ void require_rights_of_creator(const MigrationRecord &migration, const Table &ta
     if (!OidIsValid(migration.owner_oid) ||
         pg_call([creator = migration.owner_oid, owner = table.owner] { return has_privs_of_role(creator, owner); }))
         return;
-    throw Error(
-        sqlstate::insufficient_privilege,
-        fmt::format("migration \"{}\" does not extend to table {}", migration.name, table.label()),
-        fmt::format("The table it was created for is gone. This one belongs to {}, whose privileges {}, the owner "
-                    "of the migration, does not have.",
-                    role_name(table.owner), migration.owner),
-        "Drop the migration and create it again, as somebody with rights on the table.");
+    throw Error(sqlstate::insufficient_privilege,
+                fmt::format("migration \"{}\" does not extend to table {}", migration.name, table.label()),
+                fmt::format("The table it was created for is gone, or was not there yet. This one belongs to {}, whose "
+                            "privileges {}, the owner "
+                            "of the migration, does not have.",
+                            role_name(table.owner), migration.owner),
+                "Drop the migration and create it again, as somebody with rights on the table.");
 }
 
 StepTarget locate_target(const MigrationRecord &migration, std::int32_t number) {
