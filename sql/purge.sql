@@ -114,6 +114,25 @@ SELECT tenantmig.drop_migration('gated', false);
 SELECT * FROM backups(older_than => '0') WHERE migration IS NULL;
 SELECT count(*) FROM backups(older_than => '0', execute => true);
 SELECT count(*) FROM tenantmig.backups;
+-- values of a dropped column: a year, or by force; down says so
+CREATE TABLE extras (id integer PRIMARY KEY, note text);
+INSERT INTO extras SELECT n, 'note ' || n FROM generate_series(1, 4) n;
+SELECT tenantmig.create_migration('{"migration": "dropping", "tenants": {"table": "companies"}, "steps": [{"drop_column": {"table": "extras", "column": "note"}}]}');
+CALL tenantmig.up('dropping');
+CREATE FUNCTION kept(older_than interval DEFAULT NULL, execute boolean DEFAULT false, force boolean DEFAULT false) RETURNS TABLE (row_count bigint, outcome text, reason text) LANGUAGE sql AS
+  $$SELECT row_count, outcome, reason FROM tenantmig.purge('{kept_columns}', older_than, execute, force)$$;
+SELECT * FROM kept();
+SELECT * FROM kept(older_than => '0', execute => true);
+SELECT * FROM kept(older_than => '0', force => true);
+UPDATE tenantmig.kept_column SET kept_at = kept_at - interval '13 months' WHERE migration_id = (SELECT id FROM tenantmig.migrations WHERE migration = 'dropping');
+SELECT * FROM kept();
+SELECT * FROM kept(execute => true);
+SELECT * FROM kept();
+\set VERBOSITY terse
+CALL tenantmig.down('dropping');
+\echo :LAST_ERROR_SQLSTATE
+\set VERBOSITY default
+SELECT tenantmig.drop_migration('dropping', true);
 -- dropped with its migration is everything but the reports
 SELECT tenantmig.drop_migration('to purge', true);
 SELECT tenantmig.report(first) ~ 'Archived by purge' AS report FROM runs;

@@ -171,13 +171,12 @@ public:
 private:
     std::string why_it_stays(const OldBackup &backup, bool newest_passed) {
         const Result facts = connection_.query(
-            "SELECT $1::pg_catalog.timestamptz OPERATOR(pg_catalog.<) pg_catalog.now() OPERATOR(pg_catalog.-) "
-            "coalesce($2, $3)::pg_catalog.interval, pg_catalog.current_database() OPERATOR(pg_catalog.=) $4 AND "
-            "(SELECT "
-            "s.system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system() s) OPERATOR(pg_catalog.=) $5, "
-            "(SELECT pg_catalog.min(b.migration) FROM tenantmig.backups b WHERE b.location OPERATOR(pg_catalog.=) $6), "
-            "EXISTS (SELECT FROM tenantmig.backups b WHERE b.location OPERATOR(pg_catalog.=) $6), "
-            "coalesce($2, $3)::pg_catalog.interval",
+            "SELECT $1::pg_catalog.timestamptz OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) "
+            "coalesce($2, $3)::pg_catalog.interval), pg_catalog.current_database() OPERATOR(pg_catalog.=) $4 AND "
+            "(SELECT s.system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system() s) "
+            "OPERATOR(pg_catalog.=) $5, (SELECT pg_catalog.min(b.migration) FROM tenantmig.backups b WHERE b.location "
+            "OPERATOR(pg_catalog.=) $6), EXISTS (SELECT FROM tenantmig.backups b WHERE b.location "
+            "OPERATOR(pg_catalog.=) $6), coalesce($2, $3)::pg_catalog.interval",
             {backup.manifest.at("taken_at").get<std::string>(), options_.older_than, retention,
              backup.manifest.at("database").get<std::string>(),
              backup.manifest.at("server").at("system_identifier").get<std::string>(), backup.location});

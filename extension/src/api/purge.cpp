@@ -17,7 +17,7 @@ TENANTMIG_FUNCTION(tenantmig_purge) {
         for (const auto &kind : rows.nullable_text_array(0, 1)) {
             if (!kind)
                 throw Error(sqlstate::null_value_not_allowed, "a kind to be purged is NULL", {},
-                            "Kinds are change_log, reviews, runs, observations, drift and backups.");
+                            "Kinds are change_log, reviews, runs, observations, drift, backups and kept_columns.");
             options.kinds->push_back(*kind);
         }
     }

@@ -11,22 +11,28 @@
 //   backups       their registrations, after 90 days: not the newest of a migration, and not (but with force) those
 //   that
 //                 such a gate accepts. The files are the client's business.
+//   kept_columns  values of columns that a step has dropped. Within a year they are what down works from: then only
+//   with
+//                 force. Not those on their way back.
 // The report of a run is archived before its log or its record goes.
 #include "core/excerpt.hpp"
 #include "core/spec.hpp"
 #include <nlohmann/json.hpp>
 
 #include "bridge/clock.hpp"
+#include "bridge/subtransaction.hpp"
 #include "catalog/events.hpp"
 #include "catalog/report_archive.hpp"
 #include "engine/log_check.hpp"
 #include "engine/report.hpp"
+#include "steps/kept_column.hpp"
 #include "steps/purge.hpp"
 
 namespace tenantmig {
 
 namespace {
-constexpr const char *all_kinds[] = {"change_log", "reviews", "runs", "observations", "drift", "backups"};
+constexpr const char *all_kinds[] = {"change_log", "reviews", "runs",        "observations",
+                                     "drift",      "backups", "kept_columns"};
 constexpr char retention[] = "1 year"; // of every kind but:
 constexpr char backup_retention[] = "90 days";
 
@@ -47,7 +53,7 @@ public:
             if (std::find(std::begin(all_kinds), std::end(all_kinds), kind) == std::end(all_kinds))
                 throw Error(sqlstate::invalid_parameter_value,
                             fmt::format("{} is not a kind of what can be purged", core::excerpt(kind)), {},
-                            "Kinds are change_log, reviews, runs, observations, drift and backups.");
+                            "Kinds are change_log, reviews, runs, observations, drift, backups and kept_columns.");
         set_cutoff();
     }
 
@@ -129,6 +135,7 @@ private:
         if (wants("observations")) observations(migration);
         if (wants("drift")) drift(migration);
         if (wants("backups")) backups(migration);
+        if (wants("kept_columns")) kept_columns(migration);
     }
 
     std::vector<RunFacts> facts(const MigrationRecord &migration) {
@@ -344,6 +351,44 @@ private:
             "tenantmig.drift_log d WHERE $1 = '' AND NOT EXISTS (SELECT FROM tenantmig.migration m "
             "WHERE m.name = d.migration)";
         delete_drift(select, "", {text_value(""), cutoff_});
+    }
+
+    // Why the values of a dropped column stay; empty: they may go, and have gone if that was asked for.
+    std::string kept_column_needed(const KeptColumn &kept, bool old, bool past_undo) const {
+        if (!busy_.empty()) return busy_;
+        const std::string column = core::excerpt(kept.label());
+        if (kept.state != "kept" && kept.state != "dropped")
+            return fmt::format("{}: step {} is {}: up or down first", column, kept.step, kept.state);
+        if (!old) return fmt::format("{}: {}", column, younger());
+        if (!past_undo && !options_.force)
+            return fmt::format("{}: down of step {} brings them back for {}; force => true gives that up", column,
+                               kept.step, retention);
+        if (!options_.execute) return {};
+        Subtransaction part;
+        try {
+            (void)drop_kept_columns({kept});
+        } catch (const Error &error) {
+            return fmt::format("{}: {}", column, error.message());
+        } catch (const PgError &error) {
+            return fmt::format("{}: {}", column, error.data()->message);
+        }
+        part.commit();
+        return {};
+    }
+
+    void kept_columns(const MigrationRecord &migration) {
+        for (const KeptColumn &kept : kept_of(migration.id)) {
+            if (!kept.has_values()) continue;
+            Rows facts = own_query("SELECT kept_at, kept_at < $3, kept_at < $4 FROM tenantmig.kept_column WHERE "
+                                   "migration_id = $1 AND step = $2",
+                                   {bigint_value(kept.migration_id), int_value(kept.step), cutoff_, undo_cutoff_});
+            const std::string needed = kept_column_needed(kept, facts.boolean(0, 2), facts.boolean(0, 3));
+            add("kept_columns", migration.name, std::max<std::int64_t>(kept.rows, 1), facts.text(0, 1),
+                facts.text(0, 1), needed.empty(),
+                needed.empty()
+                    ? fmt::format("{}: no way back from step {} then", core::excerpt(kept.label()), kept.step)
+                    : needed);
+        }
     }
 
     static bool is_enforced(const MigrationRecord &migration) {
