@@ -28,7 +28,7 @@ struct UpOptions {
     std::optional<std::string> to_step, steps; // of the one migration
     std::optional<std::string> workers;
     bool maintenance = false, dry_run = false, out_of_order = false, no_backup = false;
-    BeforeFirstChange before_first_change; // not called with no_backup
+    BeforeFirstChange before_first_change;                                                  // not called with no_backup
     std::function<void(Connection &connection, const std::string &migration)> after_stored; // it is in the database
 };
 
