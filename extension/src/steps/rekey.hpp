@@ -3,7 +3,8 @@
 //
 // What is to be done is put down once, as a list of small actions, when the step begins (rekey_list.cpp), and stored in
 // step_state.detail. `done` of them are done; up does the next ones, down takes back the last ones, each in one short
-// transaction that also moves `done`. Both directions can be stopped at any instant, and either can follow the other.
+// transaction that also moves `done`, which stands in step_state.phase meanwhile. Both directions can be stopped at any
+// instant, and either can follow the other.
 //
 //   rekey_target.cpp    names, types, rights: what the step works on, and what it refuses
 //   rekey_checks.cpp    pre-checks: rows
@@ -127,6 +128,7 @@ RekeyList make_rekey_list(const RekeyTarget &target, std::int64_t migration);
 std::string rekey_json(const RekeyList &list);
 bool has_rekey_list(const std::string &json);
 RekeyList parse_rekey(const std::string &json); // 55000 if it isn't one
+RekeyList stored_rekey(const StepState &state); // the same, as far as the step is by now
 
 // ---- actions
 

@@ -38,10 +38,13 @@ Table RekeyWorker::table_of(const Site &site) {
     return std::move(*table);
 }
 
+// Under a strong lock as well: the list, which is long, is not written again for it.
 void RekeyWorker::move() {
     list_.done = next_;
     const std::string stage = next_ < list_.actions.size() ? list_.actions[next_].stage : "done";
-    context_.save(fmt::format("{} ({} of {})", stage, next_, list_.actions.size()), rekey_json(list_));
+    context_.state.phase = fmt::format("{} ({} of {})", stage, next_, list_.actions.size());
+    own_query("UPDATE tenantmig.step_state SET phase = $3 WHERE migration_id = $1 AND step = $2",
+              {bigint_value(context_.migration.id), int_value(context_.ref.number), text_value(context_.state.phase)});
 }
 
 void RekeyWorker::pass() {
@@ -58,6 +61,7 @@ void RekeyWorker::up() {
         forward(list_.actions[list_.done]);
         TENANTMIG_FAULT("rekey_action");
     }
+    context_.changer.note(true, [this] { context_.save(context_.state.phase, rekey_json(list_)); });
 }
 
 void RekeyWorker::down() {

@@ -106,6 +106,17 @@ bool has_rekey_list(const std::string &json) {
     return json_object(json).contains("actions");
 }
 
+RekeyList stored_rekey(const StepState &state) {
+    RekeyList list = parse_rekey(state.detail);
+    // on the way the mark stands in the phase: stage (12 of 90)
+    const std::size_t open = state.phase.rfind('('), middle = state.phase.rfind(" of ");
+    if (open == std::string::npos || middle == std::string::npos || middle < open) return list;
+    const std::string number = state.phase.substr(open + 1, middle - open - 1);
+    if (number.empty() || number.size() > 6 || number.find_first_not_of("0123456789") != std::string::npos) return list;
+    list.done = std::min<std::size_t>(std::stoul(number), list.actions.size());
+    return list;
+}
+
 RekeyList parse_rekey(const std::string &text) {
     try {
         const Json json = Json::parse(text);

@@ -72,7 +72,7 @@ public:
         RekeyList list;
         std::vector<CheckRow> before;
         if (has_rekey_list(context.state.detail)) {
-            list = parse_rekey(context.state.detail);
+            list = stored_rekey(context.state);
         } else {
             context.changer.note(false, [&] { before = rekey_prechecks(*target_); });
             log(context, list, before, {}, 0);
@@ -96,7 +96,7 @@ public:
 
     bool down(StepContext &context) override {
         if (!has_rekey_list(context.state.detail)) return false;
-        RekeyList list = parse_rekey(context.state.detail);
+        RekeyList list = stored_rekey(context.state);
         context.changer.note(false, [&] { require_columns(context, list); });
         RekeyWorker worker(context, list);
         worker.down();
