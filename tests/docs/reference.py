@@ -31,11 +31,13 @@ SECTIONS = [
      ["ddl_watch", "accept_tables", "ddl_warn", "ddl_refuse"]),
     ("Fingerprints", "Whether schema and rows are what they were. See [rehearse.md](rehearse.md#fingerprints).", ["fingerprint"]),
     ("Checks of schema and speed", "See [lint.md](lint.md) and [benchmark.md](benchmark.md).", ["lint", "lint_report", "benchmark"]),
+    ("Maintenance mode", "Writes of others are refused for a limited time. See [maintenance.md](maintenance.md).",
+     ["maintenance", "written_tables", "maintenance_fence"]),
     ("Retention", "See [purge.md](purge.md).", ["purge"]),
     ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
 ]
 VIEWS = ["migrations", "steps", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
-         "guards", "guard_refusals", "drift", "approvals", "backups", "proofs", "enforcements", "health", "soak", "week", "observations", "observed_days", "health_facts",
+         "guards", "guard_refusals", "drift", "maintenance_fences", "approvals", "backups", "proofs", "enforcements", "health", "soak", "week", "observations", "observed_days", "health_facts",
          "open_reviews", "last_changes", "active_migrations"]
 
 CHECK = {"check_name": "the check; several lines have the same name where there are several steps", "status": "`PASS`, `WARN` or `FAIL`",
@@ -69,7 +71,9 @@ COLUMNS = {
                                  "as in the view health"),
     "observe": {"migration": "name of the migration", **CHECK},
     "accept_tables": {"relation": "a table that counts as known from now on", "outcome": "`accepted`"},
-    "purge": {"kind": "`change_log`, `reviews`, `runs`, `observations` or `drift`", "migration": "migration; NULL for drift of none", "row_count": "changes of a log, reviews, runs, observations or entries",
+    "maintenance": {"relation": "table", "state": "`fenced` or `open`", "fenced_until": "when it ends by itself; NULL for `open`"},
+    "written_tables": {"relation": "table, quoted as SQL needs it", "schema_name": "its schema", "table_name": "its name", "key_columns": "its tenant keys, as they are called now"},
+    "purge": {"kind": "`change_log`, `reviews`, `runs`, `observations`, `drift`, `backups` or `kept_columns`", "migration": "migration; NULL for drift and backups of none", "row_count": "changes of a log, reviews, runs, observations, entries, backups or values",
               "oldest": "time of the oldest of them", "newest": "time of the newest", "outcome": "`would go`, `deleted` or `kept`", "reason": "why"},
     "lint": {"severity": "`error`, `warning` or `info`", "check_name": "what was checked, see [lint.md](lint.md#checks)", "object": "what it is about, by its name", "detail": "what was found",
              "remedy": "SQL to paste; behind `--` what has to be decided first", "key": "stable, for the list `exempt` of a spec", "exempt": "why it is none; NULL: it counts"},
