@@ -125,6 +125,10 @@ sub goes_on {
     sql('DROP INDEX CONCURRENTLY notes_company');
     ($out, $err) = call("CALL tenantmig.$direction('m')");
   }
+  if ($err =~ /ERROR:  TM019: step \d+ \(drop_column\) is on its way back/) { # values are being written back: that has to end first
+    call(sql("SELECT next_command FROM tenantmig.steps WHERE state = 'reverting'"));
+    ($out, $err) = call("CALL tenantmig.$direction('m')");
+  }
   unlike($err, qr/ERROR|FATAL/, "$case: $direction goes on") or diag($err);
   is(shape(), $direction eq 'up' ? $after : $before, "$case: $direction ends as an undisturbed one");
   is(sql('SELECT bool_and(applied) = bool_or(applied) AND bool_and(applied) FROM tenantmig.steps'), $direction eq 'up' ? 't' : 'f', "$case: and says so");

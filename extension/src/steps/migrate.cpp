@@ -365,13 +365,14 @@ private:
         BackfillEnd end;
         std::exception_ptr failure;
         try {
-            if (up) {
-                changer_->note(true, [&] {
-                    for (const Item *item : group)
-                        check(*item);
-                });
-                TENANTMIG_FAULT("step_ready");
-            }
+            changer_->note(true, [&] {
+                for (Item *item : group) {
+                    if (up) check(*item);
+                    mark(*item, up);
+                }
+            });
+            context.state = first.state;
+            TENANTMIG_FAULT("step_ready");
             end = carry_out(group, context, up);
             TENANTMIG_FAULT("step_taken");
             changer_->note(true, [&] { note_end(group, context, up, end, logs); });
@@ -389,13 +390,16 @@ private:
 
     std::int64_t note_begin(Item &item, bool up) {
         item.state = get_step_state(record_.id, item.ref.number);
-        if (core::is_structural(item.ref.kind)) { // how far the others are stands in their own tables
-            item.state.state = up ? "applying" : "reverting";
-            item.state.error.clear();
-            save_step_state(record_.id, item.ref.number, item.state);
-        }
         return begin_step_log(record_.id, item.ref.number, core::step_name(item.ref.kind), up ? "up" : "down",
                               actor_name());
+    }
+
+    // How far the steps that aren't structural are stands in their own tables.
+    void mark(Item &item, bool up) {
+        if (!core::is_structural(item.ref.kind)) return;
+        item.state.state = up ? "applying" : "reverting";
+        item.state.error.clear();
+        save_step_state(record_.id, item.ref.number, item.state);
     }
 
     static BackfillEnd carry_out(const std::vector<Item *> &group, StepContext &context, bool up) {
@@ -438,6 +442,7 @@ private:
                 for (std::size_t i = 0; i < group.size(); i++) {
                     StepState state = get_step_state(record_.id, group[i]->ref.number);
                     if (!state.state.empty()) {
+                        if (up && !group[i]->step->may_stand(state)) state.state.clear();
                         state.error = error;
                         save_step_state(record_.id, group[i]->ref.number, state);
                     }

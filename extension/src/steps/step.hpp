@@ -46,6 +46,8 @@ public:
     virtual bool applied(const MigrationRecord &migration, const StepState &state) = 0;
     // Before down changes anything in its range: refuses what can't be taken back (TM020). Reads only.
     virtual void check_down(const MigrationRecord & /*migration*/, const StepState & /*state*/) {}
+    // After an up that has failed: whether anything of it may stand. False: the step is as if it had not begun.
+    virtual bool may_stand(const StepState & /*state*/) { return true; }
     // False: nothing was to be done. No transaction is open when these are called, or when they return.
     virtual bool up(StepContext &context) = 0;
     virtual bool down(StepContext &context) = 0;

@@ -153,6 +153,8 @@ public:
                                 core::sql_literal(migration.name), step_.number));
     }
 
+    bool may_stand(const StepState &state) override { return Progress::of(state).touched; }
+
     bool up(StepContext &context) override { return walk(context, true); }
     bool down(StepContext &context) override { return walk(context, false); }
 
