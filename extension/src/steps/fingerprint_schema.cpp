@@ -1,7 +1,7 @@
 // The fingerprint of the catalogue: one query per kind of object, each gives the object's name and what can be said of
 // it without OIDs and column numbers. PostgreSQL's own functions print definitions, under a search_path of pg_catalog
-// alone, so that every name in them is qualified. The column option pg_attver is a stamp of the server's own (15.20): it
-// tells when a column was made, and is not dumped.
+// alone, so that every name in them is qualified. The column option pg_attver is a stamp of the server's own (15.20):
+// it tells when a column was made, and is not dumped.
 #include "core/row_hash.hpp"
 
 #include "steps/fingerprint.hpp"
