@@ -13,7 +13,9 @@ PAGE = "docs/reference.md"
 
 SECTIONS = [
     ("Migrations", "A migration is stored once and then called by its name. The spec is described in [spec.md](spec.md).",
-     ["create_migration", "check_migration", "drop_migration"]),
+     ["create_migration", "check_migration", "replace_migration", "spec_checksum", "spec_difference", "drop_migration"]),
+    ("Whole migrations", "All steps, forward and back. See [steps.md](steps.md), [columns.md](columns.md) and [rekey.md](rekey.md).",
+     ["up", "down", "migration_report", "step_rows", "keep_column", "rekey_sync"]),
     ("Before a run", "All of these read only. See [backfill.md](backfill.md).", ["plan", "plan_hash", "preflight"]),
     ("A run", "See [backfill.md](backfill.md) and [verify.md](verify.md).", ["backfill", "verify", "report"]),
     ("Online runs", "By batches, beside the workload. See [online.md](online.md) and [pace.md](pace.md).",
@@ -36,7 +38,7 @@ SECTIONS = [
     ("Retention", "See [purge.md](purge.md).", ["purge"]),
     ("Access and version", "See [security.md](security.md).", ["grant_access", "version"]),
 ]
-VIEWS = ["migrations", "steps", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
+VIEWS = ["migrations", "steps", "execution_log", "kept_columns", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
          "guards", "guard_refusals", "drift", "maintenance_fences", "approvals", "backups", "proofs", "enforcements", "health", "soak", "week", "observations", "observed_days", "health_facts",
          "open_reviews", "last_changes", "active_migrations"]
 
@@ -69,6 +71,8 @@ COLUMNS = {
     "rollback": {"relation": "table", "outcome": "`restored` or `skipped`", "reason": "why rows were skipped", "row_count": "values"},
     "health_rows": dict.fromkeys("migration health reasons soak soak_since last_observed last_deep open_reviews nulls new_nulls unknown_tenants mismatches drift run_id".split(),
                                  "as in the view health"),
+    "spec_difference": {"path": "place in the document", "stored": "what is stored there; NULL: nothing", "given": "what is given; NULL: nothing"},
+    "step_rows": dict.fromkeys("migration step kind relation column_name state phase error started_at finished_at next_command applied".split(), "as in the view steps"),
     "observe": {"migration": "name of the migration", **CHECK},
     "accept_tables": {"relation": "a table that counts as known from now on", "outcome": "`accepted`"},
     "maintenance": {"relation": "table", "state": "`fenced` or `open`", "fenced_until": "when it ends by itself; NULL for `open`"},
