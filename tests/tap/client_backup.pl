@@ -197,6 +197,17 @@ client_fails('maintenance: too long', ['maintenance', 'm', 'on', '--time-limit',
 client_fails('maintenance of nothing', ['maintenance', 'nope', 'on'], 1, qr/^SQLSTATE: 42704$/m);
 client_fails('maintenance: how', ['maintenance', 'm', 'maybe'], 3, qr/maybe/);
 
+# up takes one first, and says so; without it nothing is changed
+my $dir = folder();
+write_text("$dir/001_first.yaml", "migration: first\ntenants: {table: companies}\nsteps:\n  - sql: {up: CREATE TABLE first (), down: DROP TABLE first}\n");
+client_fails('up without pg_dump', ['up', '--dir', $dir, '--pg-bindir', folder()], 1, qr/could not find pg_dump\n.*HINT: .*up --no-backup goes without one\. Nothing was changed\n/s);
+is(run_sql($node, q(SELECT to_regclass('first') IS NULL)), 't', 'up without pg_dump: nothing is changed');
+client_ok('up', ['up', '--dir', $dir, '--backup-dir', "$dir/backups"], 0, undef, qr/^backup: .*\/backups\/postgres-/m);
+is(run_sql($node, q(SELECT count(*) FROM tenantmig.backups WHERE migration = 'first')), '1', 'up: the backup is registered for what it applied');
+client_ok('up again', ['up', '--dir', $dir, '--backup-dir', "$dir/backups"], 0);
+is(scalar(grep { !/^\./ } slurp_dir("$dir/backups")), 1, 'up with nothing to do: no backup');
+client_fails('up: with and without', ['up', '--dir', $dir, '--backup-dir', $dir, '--no-backup'], 3, qr/excludes/);
+
 # purge: only old ones, whose files are what the manifest says, and never the newest
 my @purge = ('purge', '--kinds', 'backups', '--backup-dir', $to, '--json');
 my %outcome = map { ($_->{kind} => ($_->{outcome})) } @{ decode_json(client_ok('purge, young', \@purge, 0)->{out}) };
