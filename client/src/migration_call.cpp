@@ -142,11 +142,18 @@ namespace {
 
 constexpr std::size_t second = 19; // 2026-11-21 05:44:50.123456+00 up to here
 
-// 00:00:01.234567, as the server writes an interval, up to hundredths; longer ones as they are.
+// 00:00:01.234567, as the server writes an interval: 1.23 s; longer ones as they are, up to seconds.
 Cell short_duration(Cell cell) {
-    constexpr std::size_t hundredths = 11;
-    if (cell && cell->size() > hundredths && (*cell)[2] == ':') cell->resize(hundredths);
-    return cell;
+    constexpr std::string_view no_minutes = "00:00:";
+    constexpr std::size_t hundredths = 5, whole = 8;
+    if (!cell || cell->size() < whole || (*cell)[2] != ':') return cell;
+    if (!cell->starts_with(no_minutes)) return cell->substr(0, whole);
+    std::string seconds = cell->substr(no_minutes.size(), hundredths);
+    if (seconds.find('.') == std::string::npos) seconds += ".00";
+    while (seconds.size() < hundredths)
+        seconds += '0';
+    if (seconds.starts_with('0')) seconds.erase(0, 1);
+    return seconds + " s";
 }
 
 // {a,b} -> a, b; nothing for an empty list.
