@@ -1,4 +1,7 @@
 -- The steps add_column and drop_column: up, down, verify; the oracle is the catalogue by name, and the rows.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tenantmig CASCADE;
+CREATE EXTENSION tenantmig;
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 SET client_min_messages = notice;

@@ -1,4 +1,7 @@
 -- The step index: built by a worker, adopted, refused, partitioned; down; an invalid leftover is built again.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tenantmig CASCADE;
+CREATE EXTENSION tenantmig;
 \set SHOW_CONTEXT never
 SET client_min_messages = warning; -- notices of what takes longer than a second say how long
 CREATE SCHEMA indexes;

@@ -6,6 +6,7 @@
 #include "catalog/step_store.hpp"
 #include "engine/fence_trigger.hpp"
 #include "engine/guard_trigger.hpp"
+#include "engine/kept_removal.hpp"
 #include "engine/migration_report.hpp"
 #include "engine/removal.hpp"
 
@@ -42,6 +43,7 @@ void remove_migration(const std::string &name, bool force) {
                                 core::sql_literal(name)));
     archive_migration_report(migration);
     end_fence(migration, force);
+    remove_kept_columns(migration, force);
     delete_enforcements(migration.id);
     remove_guards(migration);
     delete_migration(migration.id);
