@@ -2,6 +2,8 @@
 \pset format unaligned
 \set VERBOSITY default
 SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tenantmig CASCADE;
+CREATE EXTENSION tenantmig;
 CREATE SCHEMA spec_difference;
 SET search_path = spec_difference;
 CREATE TABLE companies (id integer PRIMARY KEY);

@@ -13,7 +13,6 @@ PAGE = "docs/reference.md"
 
 SECTIONS = [
     ("Migrations", "A migration is stored once and then called by its name. The spec is described in [spec.md](spec.md).",
-     ["create_migration", "check_migration", "replace_migration", "spec_difference", "spec_checksum", "drop_migration"]),
      ["create_migration", "check_migration", "replace_migration", "spec_checksum", "spec_difference", "drop_migration"]),
     ("Whole migrations", "All steps, forward and back. See [steps.md](steps.md), [columns.md](columns.md) and [rekey.md](rekey.md).",
      ["up", "down", "migration_report", "step_rows", "keep_column", "rekey_sync"]),
@@ -59,8 +58,6 @@ COLUMNS = {
     "check_migration": {"step": "position in the spec, from 1; the lines stand in the order of execution", "kind": "kind of the step", "relation": "table",
                         "column_name": "its tenant key", "source": "a source of the step, by the name that it has in counts and log",
                         "tenant_column": "where the evidence stands", "note": "kind of the source, and what identifies a row"},
-    "spec_difference": {"path": "the place in the document; empty: all of it. Numbers are those of the given document, of what was removed those of the stored one",
-                        "stored": "what is stored there, as JSON; NULL: nothing, it was added", "given": "what is given; NULL: nothing, it was removed"},
     "plan": {"step": "position of the step in the spec", "kind": "kind of the step", **COUNT,
              "outcome": "`assigned`, `conflict`, `orphan`, `unknown_tenant`, or `nothing to do`",
              "path": "how a run by batches writes the rows: `direct`, below SQL, or `sql` and why (`backfill` writes all through SQL); `none` for rows that are not written", "locks": "locks that a run takes",
