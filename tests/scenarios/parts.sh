@@ -12,7 +12,7 @@ mask() {
   sed -E -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9:.]+( ?(UTC|Z)|[+-][0-9:]{2,6})?/TIME/g' -e 's/\b[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?\b/TIME/g' \
     -e 's/[0-9a-f]{64}/HASH/g' \
     -e 's/((enforced|relaxed),TIME),[0-9.]+,/\1,MILLISECONDS,/' \
-    -e 's/\b[0-9]+(\.[0-9]+)? ?(ms|s|seconds)\b/SECONDS/g' -e "s#$TENANTMIG_TMP[^ \"]*/#FOLDER/#g" -e 's/ +$//'
+    -e 's/\b[0-9]+(\.[0-9]+)? ?(ms|s|seconds?)\b/SECONDS/g' -e 's/( days?) SECONDS/\1/g' -e "s#$TENANTMIG_TMP[^ \"]*/#FOLDER/#g" -e 's/ +$//'
 }
 
 # part NAME, then commands that show something, then compare.
