@@ -212,7 +212,7 @@ goes_on('after that', 'down');
 my $holder = $node->background_psql('postgres', on_error_stop => 0);
 $holder->query_until(qr/held/, "BEGIN;\nLOCK TABLE customers IN ACCESS SHARE MODE;\n\\echo held\n");
 fails('a lock that is not to be had', "SET tenantmig.lock_attempts = 2;\nCALL tenantmig.up('m')", qr/NOTICE:  00000: step 1 \(sql\): waiting for a lock, attempt 1 of 2: step 1 \(sql\), statement 1: canceling statement due to lock timeout.*ERROR:  55P03: step 1 \(sql\), statement 1: canceling statement due to lock timeout/s);
-is(sql("SELECT state || ' ' || error FROM tenantmig.steps WHERE step = 1"), 'applying 55P03: step 1 (sql), statement 1: canceling statement due to lock timeout', 'and the view says so');
+is(sql("SELECT state || ' ' || error FROM tenantmig.steps WHERE step = 1"), 'planned 55P03: step 1 (sql), statement 1: canceling statement due to lock timeout', 'and the view says so');
 $holder->query_until(qr/gone/, "ROLLBACK;\n\\echo gone\n");
 $holder->quit;
 goes_on('after a lock', 'up');

@@ -28,6 +28,7 @@ struct Item {
     std::unique_ptr<Step> step;
     StepState state;
     bool applied = false;
+    std::string before; // state.state when this attempt began
     bool half_way() const { return state.state == "applying" || state.state == "reverting"; }
 };
 
@@ -390,6 +391,7 @@ private:
 
     std::int64_t note_begin(Item &item, bool up) {
         item.state = get_step_state(record_.id, item.ref.number);
+        item.before = item.state.state;
         return begin_step_log(record_.id, item.ref.number, core::step_name(item.ref.kind), up ? "up" : "down",
                               actor_name());
     }
@@ -443,6 +445,8 @@ private:
                     StepState state = get_step_state(record_.id, group[i]->ref.number);
                     if (!state.state.empty()) {
                         if (up && !group[i]->step->may_stand(state)) state.state.clear();
+                        if (error.starts_with(sqlstate::step_unfinished))
+                            state.state = group[i]->before; // it refuses to turn round
                         state.error = error;
                         save_step_state(record_.id, group[i]->ref.number, state);
                     }
