@@ -81,13 +81,22 @@ private:
         return left.size() == 1 && right.size() == 1 && left[0].text == right[0].text;
     }
 
+    static bool left_behind(const std::string &written) {
+        const auto parts = core::split_identifier(written);
+        return parts.size() == 1 && parts[0].text.ends_with("_old");
+    }
+
     bool made_before(const Table &table, const std::string &written) {
         for (const core::AddColumnStep &step : spec_.added_columns)
             if (step.number < number_ && same(step.column, written) &&
                 now_.table(step.table, step.path + ".table").oid == table.oid)
                 return true;
         for (const core::RekeyStep &step : spec_.rekeys) {
-            if (step.number >= number_ || !same(step.column, written)) continue;
+            if (step.number >= number_) continue;
+            // columns that an embedded id leaves behind, its own and those of references to it, whatever they are
+            // called
+            if (!step.embed.empty() && left_behind(written)) return true;
+            if (!same(step.column, written)) continue;
             if (now_.table(step.root, step.path + ".from.table").oid == table.oid) return true;
             for (const core::RekeyTable &other : step.tables)
                 if (now_.table(other.table, other.path).oid == table.oid) return true;
