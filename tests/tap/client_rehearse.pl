@@ -75,6 +75,14 @@ like($beside->{out}, qr/a process is killed .*(terminated|too late)/, 'customers
 untouched('customers', 'postgres');
 is(run_sql($node, "SELECT count(*) FROM customers WHERE company_id IS NULL"), '31', 'customers: 31 without a company, as before');
 
+# --- constraints alone: there is no run that could be verified -----------------------------------------------------------
+$node->safe_psql('postgres', 'CREATE DATABASE tightening');
+$node->safe_psql('tightening', 'CREATE EXTENSION tenantmig');
+$node->safe_psql('tightening', read_text("$scenarios/tightening/$_.sql")) for qw(schema data);
+my $alone = client_ok('constraints alone', ['-d', 'tightening', '-q', 'rehearse', "$scenarios/tightening/migrations", '--same-server'], 0, qr/^ verify +\| PASS   \| +[\d.]+ \| 0 checks$/m);
+unlike($alone->{out}, qr/FAIL|SKIP/, 'constraints alone: all pass');
+$node->safe_psql('postgres', 'DROP DATABASE tightening');
+
 # --- without rows -----------------------------------------------------------------------------------------------------
 my $generated = client_ok('generated rows', ['-d', 'six', '--json', 'rehearse', "$scenarios/six-tables/migrations", '--same-server', '--schema-only', '--rows', '40'], 0, undef, qr/^the rows were generated: /m);
 is(join(',', grep { $_ ne 'PASS' } values %{ statuses($generated) }), '', 'generated rows: all pass');
