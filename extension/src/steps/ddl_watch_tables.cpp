@@ -54,16 +54,23 @@ struct NewTable {
     std::string label;
 };
 
+// Tables that steps make beside those of the user: kept values of dropped columns, old and new ids of a rekey.
+constexpr char made_by_steps[] =
+    "(EXISTS (SELECT FROM tenantmig.kept_column k WHERE k.keep_schema = n.nspname AND c.relname IN (k.keep_table, "
+    "k.journal_table)) OR EXISTS (SELECT FROM tenantmig.step_state s, jsonb_array_elements(s.detail -> 'actions') a "
+    "WHERE jsonb_typeof(s.detail -> 'actions') = 'array' AND a ->> 'kind' = 'mapping' AND a ->> 'name' = "
+    "format('%I.%I', n.nspname, c.relname)))";
+
 // A schema that the migration has reached only since is no reason to report what it holds.
 std::vector<NewTable> tables_without_key(std::int64_t migration, const Place &place) {
-    Rows rows =
-        own_query(fmt::format("SELECT c.oid::bigint, format('%I.%I', n.nspname, c.relname) {} AND NOT {} AND "
-                              "EXISTS (SELECT FROM tenantmig.catalogue_fingerprint p WHERE p.migration_id = $4 "
-                              "AND n.nspname = ANY (p.schemas) AND format('%I.%I', n.nspname, c.relname) <> ALL "
-                              "(p.tables)) ORDER BY 2",
-                              counted_tables, has_key),
-                  {text_array_value(place.schemas), text_array_value(place.keys), oid_value(place.root),
-                   bigint_value(migration)});
+    Rows rows = own_query(
+        fmt::format("SELECT c.oid::bigint, format('%I.%I', n.nspname, c.relname) {} AND NOT {} AND "
+                    "NOT {} AND EXISTS (SELECT FROM tenantmig.catalogue_fingerprint p WHERE p.migration_id = $4 "
+                    "AND n.nspname = ANY (p.schemas) AND format('%I.%I', n.nspname, c.relname) <> ALL "
+                    "(p.tables)) ORDER BY 2",
+                    counted_tables, has_key, made_by_steps),
+        {text_array_value(place.schemas), text_array_value(place.keys), oid_value(place.root),
+         bigint_value(migration)});
     std::vector<NewTable> tables;
     for (std::size_t i = 0; i < rows.size(); i++)
         tables.push_back({static_cast<Oid>(rows.bigint(i, 1)), rows.text_or(i, 2)});

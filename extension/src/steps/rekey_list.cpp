@@ -313,6 +313,7 @@ void RekeyBuilder::mapping(const RekeyEmbedded &embed) {
     const Table &table = embed.table;
     RekeyAction &action = add(RekeyKind::mapping, table);
     const std::string name = qualified(table.schema, free_name(table, embed.id.name, "map"));
+    action.name = name; // the watch on the catalogue knows it by this
     const std::string old = quoted(old_name(embed.id.name)), now = quoted(embed.id.name);
     forward(action, table,
             fmt::format("CREATE TABLE {} AS SELECT {} AS old_id, {} AS new_id FROM ONLY {} WHERE "
