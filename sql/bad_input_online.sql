@@ -43,7 +43,9 @@ INSERT INTO helper.bad (argument, value)
     '''2147483647 days''', '''1 year -500 days''', '''-1 year 1 second''']) v
   UNION ALL SELECT 'workers', v FROM unnest(ARRAY['0', '-1', '65', '2147483647', '-2147483648']) v
   UNION ALL SELECT 'plan_hash', v FROM unnest(ARRAY['''''', '''nonsense''', ''':''', 'repeat(''0'', 64)', 'repeat(''0'', 64) || '':assigned=1''', 'repeat(''0'', 100000)', '''%s%n''']) v
-  UNION ALL SELECT 'proofs', 'NULL'
+  UNION ALL SELECT a, 'NULL' FROM unnest(ARRAY['proofs', 'maintenance']) a
+  UNION ALL SELECT 'to_step', v FROM unnest(ARRAY['-1', '2', '2147483647', '-2147483648']) v
+  UNION ALL SELECT 'steps', v FROM unnest(ARRAY['0', '-1', '-2147483648']) v
   UNION ALL SELECT 'max_count_change', v FROM unnest(ARRAY['NULL', '-0.01', '''NaN''', '''-Infinity''', '-1e300']) v;
 
 -- The calls: one argument bad, the others good.

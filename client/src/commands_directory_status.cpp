@@ -80,7 +80,8 @@ ExitStatus status_of_entries(const std::vector<DirectoryEntry> &entries) {
     for (const DirectoryEntry &entry : entries) {
         unusable = unusable || entry.state == MigrationState::unusable;
         findings = findings || entry.state == MigrationState::partly_applied ||
-                   entry.state == MigrationState::changed || entry.state == MigrationState::file_missing;
+                   entry.state == MigrationState::changed || entry.state == MigrationState::file_missing ||
+                   !entry.failed_step.empty();
         reviews = reviews || (entry.has_begun() && entry.open_reviews > 0);
     }
     return unusable   ? ExitStatus::usage

@@ -9,7 +9,6 @@
 using namespace tenantmig;
 
 namespace {
-constexpr char invalid_schema_name[] = "3F000";
 
 std::vector<std::string> schemas_argument(Datum argument) {
     Rows given = own_query("SELECT $1, (SELECT u.s FROM unnest($1) u (s) WHERE u.s NOT IN (SELECT nspname FROM "
@@ -23,7 +22,7 @@ std::vector<std::string> schemas_argument(Datum argument) {
         schemas.push_back(*name);
     }
     if (!given.is_null(0, 2))
-        throw Error(invalid_schema_name, fmt::format("schema {} does not exist", core::excerpt(given.text_or(0, 2))),
+        throw Error(sqlstate::undefined_object, fmt::format("schema {} does not exist", core::excerpt(given.text_or(0, 2))),
                     {}, "Names are taken as written: \\dn lists the schemas.");
     return schemas;
 }
