@@ -1,4 +1,8 @@
 -- What a rekey step refuses: when the migration is created, and rows that stand in its way. Nothing is changed by any of it.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tenantmig CASCADE;
+CREATE EXTENSION tenantmig;
+RESET client_min_messages;
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 CREATE SCHEMA refused;
@@ -91,6 +95,7 @@ INSERT INTO domains SELECT md5('d' || n)::uuid, n % 2, CASE WHEN n = 3 THEN NULL
 INSERT INTO scopes SELECT md5('s' || n)::uuid, n % 2, CASE WHEN n = 5 THEN NULL ELSE md5('d' || n)::uuid END FROM generate_series(1, 8) n;
 ALTER TABLE events DROP CONSTRAINT events_domain_id_fkey;
 INSERT INTO events SELECT n, md5('e' || n)::uuid, NULL FROM generate_series(1, 20) n;
+CALL tenantmig.up('refused');
 \echo :SQLSTATE
 SELECT state, phase, error FROM tenantmig.step_state;
 SELECT x->>'check' AS "check", x->>'status' AS status, x->>'actual' AS actual FROM tenantmig.step_log, jsonb_array_elements(detail->'checks') x WHERE outcome = 'failed';
@@ -106,6 +111,7 @@ INSERT INTO roots VALUES (1, 'a'), (2, 'a.b');
 INSERT INTO things VALUES ('b.c', 1), ('c', 2), ('a.x', 1), ('x', 1), ('fine', 1);
 SELECT tenantmig.create_migration('{"migration": "refused", "tenants": {"table": "roots", "key": "id"}, "steps": [{"rekey": {"from": {"table": "roots", "id": "id", "key": "name"}, "column": "root",
   "tables": [{"table": "things", "via": "root_id"}], "embed": [{"table": "things", "column": "thing", "separator": "."}]}}]}');
+CALL tenantmig.up('refused');
 \echo :SQLSTATE
 SELECT tenantmig.drop_migration('refused', true);
 SET client_min_messages = warning;
