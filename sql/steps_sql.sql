@@ -174,6 +174,17 @@ RESET ROLE;
 CALL tenantmig.up('climb');
 TABLE got;
 SELECT rolsuper FROM pg_roles WHERE rolname = 'regress_owner';
+-- nor from a procedure that ends transactions: each of them begins and ends as the owner
+SET ROLE regress_owner;
+CREATE PROCEDURE walk.turn() LANGUAGE plpgsql AS $$ BEGIN
+  ROLLBACK; INSERT INTO got VALUES ('rolled back', current_user), ('rolled back, SET ROLE', walk.climb('SET ROLE postgres'));
+  COMMIT; INSERT INTO got VALUES ('committed', current_user); COMMIT;
+  ROLLBACK; INSERT INTO got VALUES ('rolled back again', walk.climb('ALTER ROLE regress_owner SUPERUSER')); END $$;
+SELECT make('turn', jsonb_build_array(sql_step('CALL walk.turn()', 'SELECT 1', '{"transactional": false}')));
+RESET ROLE;
+TRUNCATE got;
+CALL tenantmig.up('turn');
+TABLE got;
 -- nor from what it defers to the commit
 SET ROLE regress_owner;
 CREATE TABLE later (i integer);

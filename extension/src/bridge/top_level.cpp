@@ -18,10 +18,13 @@ void run_at_top_level(const std::string &statement, Oid role) {
         pg_call([text, memory, role, saved_context] {
             debug_query_string = text;
             SetCurrentStatementStartTimestamp();
+            // The identity is taken in a transaction of its own: an abort goes back to the one that its transaction has
+            // begun with, and a procedure that rolls back would go on as the session's user.
             StartTransactionCommand();
-            // stays across the transactions of the statement: those leave it as they find it
             SetUserIdAndSecContext(role, saved_context | SECURITY_RESTRICTED_OPERATION | SECURITY_LOCAL_USERID_CHANGE |
                                              SECURITY_NOFORCE_RLS);
+            CommitTransactionCommand();
+            StartTransactionCommand();
             MemoryContextSwitchTo(memory); // the portal outlives the transactions within the statement
             List *parsed = pg_parse_query(text);
             RawStmt *raw = linitial_node(RawStmt, parsed);
