@@ -22,8 +22,9 @@ std::vector<std::string> schemas_argument(Datum argument) {
         schemas.push_back(*name);
     }
     if (!given.is_null(0, 2))
-        throw Error(sqlstate::undefined_object, fmt::format("schema {} does not exist", core::excerpt(given.text_or(0, 2))),
-                    {}, "Names are taken as written: \\dn lists the schemas.");
+        throw Error(sqlstate::undefined_object,
+                    fmt::format("schema {} does not exist", core::excerpt(given.text_or(0, 2))), {},
+                    "Names are taken as written: \\dn lists the schemas.");
     return schemas;
 }
 } // namespace
