@@ -95,7 +95,7 @@ INSERT INTO p SELECT n, n % 50, 'b' FROM generate_series(1, 500) n;
 SELECT count(*) FROM tenantmig.create_migration(spec('p', '{"index": {"table": "p", "columns": ["k", "id"], "unique": true, "name": "p_k"}}'));
 CALL tenantmig.up('p');
 SELECT * FROM indexes();
-SELECT inhparent::regclass, inhrelid::regclass FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE c.relkind IN ('i', 'I') AND c.relnamespace = 'indexes'::regnamespace ORDER BY 2::text;
+SELECT inhparent::regclass, inhrelid::regclass FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE c.relkind IN ('i', 'I') AND c.relnamespace = 'indexes'::regnamespace ORDER BY inhrelid::regclass::text COLLATE "C";
 CREATE TABLE p22 PARTITION OF p2 FOR VALUES FROM (50) TO (100);
 CALL tenantmig.up('p');
 CALL tenantmig.down('p');
