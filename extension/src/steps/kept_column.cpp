@@ -455,7 +455,7 @@ void check_column_can_go(const Table &table, const Column &column, const Migrati
     if (facts.boolean(0, 5))
         unsupported("Its type is a domain with constraints: adding such a column rewrites the table.",
                     "ALTER TABLE … ALTER COLUMN … TYPE to the domain's base type first.");
-    const std::vector<std::string> dependents = column_dependents(table, column, migration.id);
+    const std::vector<std::string> dependents = column_dependents(table, column, migration.id, StoredOnly::counts);
     if (!dependents.empty()) throw_dependents(table, column, dependents);
     Rows others = own_query("SELECT k.conrelid::regclass::text, k.conrelid::bigint FROM pg_constraint k WHERE "
                             "k.confrelid = $1 AND k.conrelid <> $1 AND k.contype = 'f' AND $2 = ANY (k.confkey)",

@@ -51,5 +51,9 @@ std::int64_t block_count(Oid table);
 // Walks blocks [position, bound) in steps that take about `target` microseconds each; `batch` commits its own work.
 void walk_blocks(std::int64_t position, std::int64_t bound, std::int64_t target,
                  const std::function<void(std::int64_t from, std::int64_t to)> &batch);
+// What the copying relies on: rows stay in their blocks, and every write comes to the journal. After a rewrite of the
+// table (VACUUM FULL, ALTER TYPE), under another owner or type, when a trigger was off for a while, or with another
+// journal, this text (JSON, in the column shape until the column has gone) is another.
+std::string copying_state(const KeptColumn &kept, const Table &table, const Column &column);
 
 } // namespace tenantmig
