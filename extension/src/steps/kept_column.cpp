@@ -13,8 +13,7 @@
 namespace tenantmig {
 
 namespace {
-constexpr std::int64_t copy_target = 200 * 1000; // microseconds of a batch, which locks no row of users
-constexpr std::int64_t first_blocks = 64, most_blocks = 4096;
+constexpr std::int64_t copy_target = 200 * 1000;          // microseconds of a batch, which locks no row of users
 constexpr std::int64_t progress_every = 10 * 1000 * 1000; // microseconds
 constexpr int signature_attempts = 5;
 
@@ -127,6 +126,9 @@ std::string signature(const Table &table, AttrNumber column) {
         .text_or(0, 1);
 }
 
+// The values that are copied already are worth nothing: see copying_state().
+struct BeginAnew {};
+
 const Column &column_of(const KeptColumn &kept, const Table &table) {
     const Column *column =
         kept.database == MyDatabaseId && table.oid == kept.site.oid ? table.find(kept.number) : table.find(kept.column);
@@ -185,6 +187,7 @@ private:
                 next.bound = block_count(table.oid); // whatever is written from here on is in the journal
                 next.state = "filling";
                 make_triggers(kept_, table);
+                next.shape = copying_state(kept_, table, column_of(kept_, table));
                 save_kept(next);
                 context_.save("copying", context_.state.detail);
             });
@@ -213,6 +216,7 @@ private:
         const std::string label = context_.label();
         TimestampTz told = GetCurrentTimestamp();
         walk_blocks(kept_.position, kept_.bound, copy_target, [&](std::int64_t from, std::int64_t to) {
+            bool moved = false;
             context_.changer.note(false, [&] {
                 const KeptPlace place = place_of(kept_);
                 const Column &column = column_of(kept_, place.table);
@@ -225,9 +229,13 @@ private:
                                     block_condition("t", from, to),
                                     worth_keeping(kept_, context_.state, "t." + quoted(column.name))));
                 }
+                // no rewrite from here to the commit: we hold a lock on the table
+                moved = is_moved(place.table);
+                if (moved) return;
                 kept_.position = to;
                 save_kept(kept_);
             });
+            if (moved) throw BeginAnew();
             if (GetCurrentTimestamp() - told > progress_every) {
                 told = GetCurrentTimestamp();
                 notice(fmt::format("{}: {} % of the values of {} are copied", label, 100 * to / kept_.bound,
@@ -255,12 +263,14 @@ private:
                         if (const Oid other = key.from == table.oid ? key.to : key.from; other != table.oid)
                             if (concerns(key, table, column.number)) wishes.push_back({other});
             });
-            bool changed = false;
+            bool changed = false, moved = false;
             const std::int64_t held = context_.changer.strong(table, wishes, [&] {
                 const Column column = column_of(kept_, table);
+                moved = is_moved(table);
                 changed = signature(table, column.number) != before;
-                if (!changed) drop_now(table, column, shape);
+                if (!changed && !moved) drop_now(table, column, shape);
             });
+            if (moved) throw BeginAnew();
             if (!changed) {
                 context_.log = fmt::format(R"({{"longest_lock_us": {}}})", held);
                 break;
@@ -272,6 +282,10 @@ private:
         }
         reload();
         TENANTMIG_FAULT("column_dropped");
+    }
+
+    bool is_moved(const Table &table) const {
+        return kept_.has_values() && kept_.shape != copying_state(kept_, table, column_of(kept_, table));
     }
 
     static bool concerns(const ForeignKey &key, const Table &table, AttrNumber number) {
@@ -308,33 +322,6 @@ private:
 } // namespace
 
 // ---- shared with kept_restore.cpp
-
-std::string block_condition(const char *alias, std::int64_t from, std::int64_t to) {
-    return fmt::format("{0}.ctid OPERATOR(pg_catalog.>=) '({1},0)'::pg_catalog.tid AND {0}.ctid "
-                       "OPERATOR(pg_catalog.<) '({2},0)'::pg_catalog.tid",
-                       alias, from, to);
-}
-
-std::int64_t block_count(Oid table) {
-    return own_query("SELECT pg_relation_size($1, 'main') / current_setting('block_size')::bigint",
-                     {Value{REGCLASSOID, ObjectIdGetDatum(table), false}})
-        .bigint(0, 1);
-}
-
-void walk_blocks(std::int64_t position, std::int64_t bound, std::int64_t target,
-                 const std::function<void(std::int64_t, std::int64_t)> &batch) {
-    for (std::int64_t size = first_blocks; position < bound;) {
-        const std::int64_t to = std::min(position + size, bound);
-        const TimestampTz start = GetCurrentTimestamp();
-        batch(position, to);
-        const std::int64_t took = GetCurrentTimestamp() - start;
-        if (took < target / 2)
-            size = std::min(size * 2, most_blocks);
-        else if (took > target * 2)
-            size = std::max<std::int64_t>(size / 2, 1);
-        position = to;
-    }
-}
 
 std::string KeptPlace::match(const char *kept, const char *row) const {
     std::string text;
@@ -455,7 +442,7 @@ void check_column_can_go(const Table &table, const Column &column, const Migrati
     if (facts.boolean(0, 5))
         unsupported("Its type is a domain with constraints: adding such a column rewrites the table.",
                     "ALTER TABLE … ALTER COLUMN … TYPE to the domain's base type first.");
-    const std::vector<std::string> dependents = column_dependents(table, column, migration.id, StoredOnly::counts);
+    const std::vector<std::string> dependents = column_dependents(table, column, migration.id);
     if (!dependents.empty()) throw_dependents(table, column, dependents);
     Rows others = own_query("SELECT k.conrelid::regclass::text, k.conrelid::bigint FROM pg_constraint k WHERE "
                             "k.confrelid = $1 AND k.conrelid <> $1 AND k.contype = 'f' AND $2 = ANY (k.confkey)",
@@ -481,7 +468,8 @@ void check_column_can_go(const Table &table, const Column &column, const Migrati
                     "Add a primary key, or drop the column in a sql step, with a backup.");
 }
 
-void drop_keeping(StepContext &context, const Table &table, const Column &column, const char *kind) {
+namespace {
+KeptColumn begin_drop(StepContext &context, const Table &table, const Column &column, const std::string &kind) {
     KeptColumn kept;
     kept.migration_id = context.migration.id;
     kept.step = context.ref.number;
@@ -505,7 +493,41 @@ void drop_keeping(StepContext &context, const Table &table, const Column &column
         context.save("preparing", context.state.detail);
     });
     TENANTMIG_FAULT("column_preparing");
-    Dropping(context, kept).run();
+    return kept;
+}
+
+KeptColumn begin_anew(StepContext &context, const KeptColumn &kept) {
+    Table table;
+    Column column;
+    context.changer.note(false, [&] {
+        table = place_of(kept).table;
+        column = column_of(kept, table);
+    });
+    abandon_drop(context, kept);
+    return begin_drop(context, table, column, kept.kind);
+}
+
+void carry_out(StepContext &context, KeptColumn kept) {
+    for (int attempt = 1;; attempt++) {
+        try {
+            Dropping(context, kept).run();
+            return;
+        } catch (const BeginAnew &) {
+        }
+        if (attempt == signature_attempts)
+            throw Error(sqlstate::table_changed,
+                        fmt::format("the table of {} is being changed again and again", kept.label()),
+                        "It was rewritten, or its triggers were switched off, each time its values were being copied.",
+                        "CALL tenantmig.up again when the others are done.");
+        notice(fmt::format("{}: the table of {} was rewritten, or its triggers were off: the copying begins anew",
+                           context.label(), kept.label()));
+        kept = begin_anew(context, kept);
+    }
+}
+} // namespace
+
+void drop_keeping(StepContext &context, const Table &table, const Column &column, const char *kind) {
+    carry_out(context, begin_drop(context, table, column, kind));
 }
 
 void continue_drop(StepContext &context, KeptColumn kept) {
@@ -519,18 +541,8 @@ void continue_drop(StepContext &context, KeptColumn kept) {
                     find_site(kept.site, kept.database)->oid != kept.site.oid ||
                     !table_stands(kept.keep_schema, kept.journal) || !table_stands(kept.keep_schema, kept.keep_table));
         });
-    if (!anew) {
-        Dropping(context, std::move(kept)).run();
-        return;
-    }
-    Table table;
-    Column column;
-    context.changer.note(false, [&] {
-        table = place_of(kept).table;
-        column = column_of(kept, table);
-    });
-    abandon_drop(context, kept);
-    drop_keeping(context, table, column, kept.kind.c_str());
+    if (anew) kept = begin_anew(context, kept);
+    carry_out(context, std::move(kept));
 }
 
 void abandon_drop(StepContext &context, const KeptColumn &kept) {
