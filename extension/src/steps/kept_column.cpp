@@ -7,6 +7,7 @@
 #include "bridge/results.hpp"
 #include "engine/guard_trigger.hpp"
 #include "engine/lent_right.hpp"
+#include "engine/target.hpp"
 #include "steps/kept_column.hpp"
 #include "steps/step_column.hpp"
 
@@ -419,6 +420,7 @@ std::vector<AttrNumber> key_without(const Table &table, AttrNumber column) {
 
 void check_column_can_go(const Table &table, const Column &column, const MigrationRecord &migration) {
     require_table_rights(table);
+    require_rights_of_creator(migration, table);
     const std::string name = fmt::format("{}.{}", table.label(), quoted(column.name));
     auto unsupported = [&](const std::string &why, const char *hint) {
         throw Error(sqlstate::feature_not_supported, fmt::format("column {} can't be dropped and kept", name), why,
@@ -451,7 +453,10 @@ void check_column_can_go(const Table &table, const Column &column, const Migrati
     for (std::size_t i = 0; i < others.size(); i++)
         referencing.push_back(static_cast<Oid>(others.bigint(i, 2)));
     for (Oid oid : referencing)
-        if (auto other = describe_table(oid)) require_table_rights(*other);
+        if (auto other = describe_table(oid)) {
+            require_table_rights(*other);
+            require_rights_of_creator(migration, *other);
+        }
     if (facts.boolean(0, 7)) return; // a generated column's values come back by themselves
     if (!facts.boolean(0, 6))
         throw Error(

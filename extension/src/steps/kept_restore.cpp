@@ -8,6 +8,7 @@
 #include "engine/evaluation.hpp"
 #include "engine/guard_trigger.hpp"
 #include "engine/lent_right.hpp"
+#include "engine/target.hpp"
 #include "steps/constraint_index.hpp"
 #include "steps/kept_column.hpp"
 #include "steps/observe_keys.hpp"
@@ -57,8 +58,11 @@ public:
         : context_(context), kept_(std::move(kept)), shape_(parse_shape(kept_.shape)), column_(quoted(kept_.column)) {}
 
     void run() {
-        if (kept_.state == "kept") add();
         read();
+        if (kept_.state == "kept") {
+            add();
+            read();
+        }
         if (kept_.has_values()) fill_kept();
         for (const KeptTrigger &trigger : shape_.triggers)
             restore_trigger(trigger);
@@ -71,6 +75,7 @@ public:
     void refill(const std::string &empty) {
         empty_ = empty;
         if (kept_.state == "kept") {
+            read();
             context_.changer.note(true, [&] { begin(); });
             reload();
         }
@@ -93,7 +98,10 @@ private:
         context_.changer.note(false, [&] { kept_ = *find_kept(kept_.migration_id, kept_.step); });
     }
     void read() {
-        context_.changer.note(false, [&] { table_ = place_of(kept_).table; });
+        context_.changer.note(false, [&] {
+            table_ = place_of(kept_).table;
+            require_rights_of_creator(context_.migration, table_);
+        });
     }
 
     // In the transaction that is open.
@@ -322,7 +330,9 @@ private:
         context_.changer.note(false, [&] {
             const Oid oid = lookup_table({constraint.schema, constraint.table});
             if (OidIsValid(oid)) other = describe_table(oid);
-            if (other) require_table_rights(*other);
+            if (!other) return;
+            require_table_rights(*other);
+            require_rights_of_creator(context_.migration, *other);
         });
         if (!other)
             notice(fmt::format("foreign key {} is not brought back: its table {} has gone", quoted(constraint.name),

@@ -12,6 +12,7 @@
 #include "catalog/migration_names.hpp"
 #include "engine/evaluation.hpp"
 #include "engine/guard_trigger.hpp"
+#include "engine/target.hpp"
 #include "steps/kept_column.hpp"
 #include "steps/step_column.hpp"
 #include "steps/step_kinds.hpp"
@@ -44,6 +45,7 @@ public:
     void check(const MigrationRecord &migration, NameBook &names) override {
         const StepState state = migration.id ? get_step_state(migration.id, step_.number) : StepState();
         const Table table = names.table(step_.table, step_.path + ".table");
+        require_rights_of_creator(migration, table);
         const bool begun = !state.state.empty() && remembered_table(state);
         if (!begun) require_free_name(table);
         (void)definition(table);
@@ -259,6 +261,7 @@ private:
         Definition wanted;
         context.changer.note(false, [&] {
             MigrationPath path(context.migration);
+            require_rights_of_creator(context.migration, table);
             require_free_name(table);
             wanted = definition(table);
         });
@@ -315,6 +318,7 @@ private:
     // somebody else's.
     static void refuse_dependents(const Table &table, const Column &column, const MigrationRecord &migration) {
         require_table_rights(table);
+        require_rights_of_creator(migration, table);
         std::vector<std::string> list = dependents_of(table, column, migration);
         // with it go those of partitions and inheritance children
         Rows rows =

@@ -11,6 +11,7 @@
 #include "bridge/results.hpp"
 #include "catalog/migration_names.hpp"
 #include "engine/guard_trigger.hpp"
+#include "engine/target.hpp"
 #include "steps/constraint_index.hpp"
 #include "steps/constraint_kinds.hpp"
 #include "steps/step_column.hpp"
@@ -41,6 +42,7 @@ public:
         const StepState state = migration.id ? get_step_state(migration.id, step_.number) : StepState();
         const Table table = names.table(step_.table, step_.path + ".table");
         require_table_rights(table);
+        require_rights_of_creator(migration, table);
         if (table.is_partition)
             throw Error(sqlstate::feature_not_supported,
                         fmt::format("spec: {}.table: {} is a partition", step_.path, table.label()),
@@ -90,6 +92,7 @@ public:
         context.changer.note(true, [&] {
             table = step_table(context.migration, context.state, step_.number, step_.table, step_.path + ".table");
             require_table_rights(table);
+            require_rights_of_creator(context.migration, table);
             MigrationPath path(context.migration);
             MigrationNames book(context.migration);
             NameBook &names = book.of(step_.number);
@@ -145,6 +148,7 @@ public:
             table = remembered_table(context.state);
             if (!table) return;
             require_table_rights(*table);
+            require_rights_of_creator(context.migration, *table);
             name = name_of(context.state, *table);
             adopted = Json::parse(context.state.detail).value("adopted", false);
         });

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bridge/results.hpp"
+#include "engine/target.hpp"
 #include "steps/rekey.hpp"
 #include "steps/step_kinds.hpp"
 
@@ -41,6 +42,8 @@ public:
         if (migration.id != 0 && has_rekey_list(get_step_state(migration.id, step_.number).detail))
             return; // half-way: names mean what they meant then
         target_ = resolve_rekey(step_, names);
+        for (const Table &table : target_->all())
+            require_rights_of_creator(migration, table);
         (void)make_rekey_list(*target_, migration.id);
     }
 
@@ -135,6 +138,7 @@ private:
                     sqlstate::undefined_table,
                     fmt::format("table {} does not exist any more", qualified(action.table.schema, action.table.name)),
                     fmt::format("{} has changed it.", context.label()), "Bring it back first.");
+            require_rights_of_creator(context.migration, *table);
         }
     }
 

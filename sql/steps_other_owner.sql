@@ -1,0 +1,35 @@
+-- A superuser who calls up does not lend his rights to the migration's owner: its steps end at tables of others, also where a name is looked up late.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tenantmig CASCADE;
+CREATE EXTENSION tenantmig;
+CREATE ROLE regress_maker;
+CREATE ROLE regress_holder;
+CREATE SCHEMA made AUTHORIZATION regress_maker;
+CREATE SCHEMA held AUTHORIZATION regress_holder;
+GRANT USAGE ON SCHEMA held TO regress_maker;
+SELECT tenantmig.grant_access('regress_maker', 'operator');
+SET ROLE regress_holder;
+CREATE TABLE held.secret (id integer PRIMARY KEY, s text);
+INSERT INTO held.secret VALUES (1, 'x');
+SET ROLE regress_maker;
+CREATE TABLE made.companies (id integer PRIMARY KEY);
+CREATE TABLE made.given (id integer PRIMARY KEY, c text);
+CREATE FUNCTION made.late(name text, step jsonb) RETURNS text LANGUAGE sql AS $$ SELECT tenantmig.create_migration(jsonb_build_object('migration', name,
+  'tenants', jsonb_build_object('table', 'made.companies', 'key', 'id'), 'steps', jsonb_build_array('{"sql": {"up": "SELECT 1", "down": "SELECT 1"}}'::jsonb, step))) $$;
+SELECT made.late('drop', '{"drop_column": {"table": "held.secret", "column": "s"}}');
+SELECT made.late('add', '{"add_column": {"table": "held.secret", "column": "n", "type": "integer"}}');
+SELECT made.late('index', '{"index": {"table": "held.secret", "columns": ["s"]}}');
+SELECT tenantmig.create_migration('{"migration": "given", "tenants": {"table": "made.companies"}, "steps": [{"drop_column": {"table": "made.given", "column": "c"}}]}');
+RESET ROLE;
+ALTER TABLE made.given OWNER TO regress_holder;
+GRANT CREATE ON SCHEMA made TO regress_holder;
+CALL tenantmig.up('drop');
+CALL tenantmig.up('add');
+CALL tenantmig.up('index');
+CALL tenantmig.up('given');
+SELECT a.attrelid::regclass, a.attname FROM pg_attribute a WHERE a.attrelid IN ('held.secret'::regclass, 'made.given'::regclass) AND a.attnum > 0 ORDER BY 1, a.attnum;
+SELECT indexrelid::regclass FROM pg_index WHERE indrelid = 'held.secret'::regclass;
+SET client_min_messages = warning;
+DROP EXTENSION tenantmig CASCADE;
+DROP SCHEMA made, held CASCADE;
+DROP ROLE regress_maker, regress_holder;
