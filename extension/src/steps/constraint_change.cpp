@@ -13,6 +13,7 @@ namespace {
 constexpr int usual_attempts = 10;
 constexpr int weak_timeout = 10000;                        // milliseconds
 constexpr int first_timeout = 100, longest_timeout = 1000; // of a strong lock: nobody else gets past us meanwhile
+constexpr int patience = 3000; // microseconds that a lock is held while the next one is not to be had
 constexpr long first_pause = 100, longest_pause = 5000;
 constexpr std::size_t longest_query = 200;
 
@@ -103,6 +104,32 @@ public:
 private:
     int level_;
 };
+
+// Transactions that commit without waiting for the disk leave that to the next one that has to wait. If that one holds
+// a strong lock, everybody waits for what came before: so it is written first. Not quite up to the end, which may be
+// within the header of a page that does not exist yet.
+void flush_log() {
+    pg_call([] {
+        constexpr XLogRecPtr header = 64; // more than the longest
+        const XLogRecPtr end = GetXLogInsertRecPtr();
+        if (end > header) XLogFlush(end - header);
+    });
+}
+
+// Whoever holds the next table may be waiting for the first one: rather than wait for each other, both locks are given
+// back, and tried again later.
+void take_soon(const LockWish &wish, TimestampTz until) {
+    const Oid relation = wish.relation;
+    const LOCKMODE mode = wish.mode;
+    pg_call([relation, mode, until] {
+        while (!ConditionalLockRelationOid(relation, mode)) {
+            CHECK_FOR_INTERRUPTS();
+            if (GetCurrentTimestamp() >= until)
+                ereport(ERROR, errcode(ERRCODE_LOCK_NOT_AVAILABLE), errmsg("could not obtain lock on relation"));
+            pg_usleep(200);
+        }
+    });
+}
 
 void take(const LockWish &wish) {
     const Oid relation = wish.relation;
@@ -195,12 +222,19 @@ std::int64_t ConstraintChanger::strong(const Table &relation, const std::vector<
     std::vector<Oid> relations;
     for (const LockWish &wish : wishes)
         relations.push_back(wish.relation);
+    const int attempts = lock_attempts();
+    int attempt = 0;
     insist(relation, relations, wishes.front().mode, true, [&] {
         QuietScope quiet;
         EngineWriteScope ours;
         held_since = 0;
+        const bool brief = transactions_ && ++attempt <= attempts / 2; // the later ones wait, or it might never end
+        if (transactions_) flush_log();
         for (const LockWish &wish : wishes) {
-            take(wish);
+            if (held_since != 0 && brief && !wish.partitions)
+                take_soon(wish, held_since + patience);
+            else
+                take(wish);
             if (held_since == 0) held_since = GetCurrentTimestamp();
         }
         work();
