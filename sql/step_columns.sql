@@ -76,6 +76,18 @@ CALL tenantmig.up('add');
 SELECT id, company_id, amount FROM t WHERE company_id IS NOT NULL OR amount <> 1.5 ORDER BY id;
 SELECT * FROM tenantmig.kept_columns;
 
+-- a later migration that names the column: it holds the column while something of it is in force, not when it was taken back
+SELECT tenantmig.create_migration(spec('later', '{"guard": {"kind": "immutable", "table": "t", "column": "company_id"}}', '{"sql": {"up": "SELECT 1", "down": "SELECT 1"}}'));
+CALL tenantmig.up('later');
+CALL tenantmig.down('add');
+\echo :LAST_ERROR_SQLSTATE
+CALL tenantmig.down('later');
+CALL tenantmig.down('add');
+CALL tenantmig.up('add');
+CALL tenantmig.up('later');
+CALL tenantmig.down('later');
+SELECT tenantmig.drop_migration('later');
+
 -- somebody else's index or view on the column: named, and never dropped with it
 CREATE INDEX mine ON t (company_id);
 CREATE VIEW v AS SELECT company_id FROM t;

@@ -14,6 +14,11 @@
 namespace tenantmig {
 
 namespace {
+// On the way back of add_column a migration of which nothing is in force has nothing to lose.
+StoredOnly stored_only_of(std::string_view kind) {
+    return kind == "add_column" ? StoredOnly::is_passed_over : StoredOnly::counts;
+}
+
 constexpr std::int64_t copy_target = 200 * 1000;          // microseconds of a batch, which locks no row of users
 constexpr std::int64_t progress_every = 10 * 1000 * 1000; // microseconds
 constexpr int signature_attempts = 5;
@@ -255,7 +260,7 @@ private:
             context_.changer.note(false, [&] {
                 table = place_of(kept_).table;
                 const Column column = column_of(kept_, table);
-                check_column_can_go(table, column, context_.migration);
+                check_column_can_go(table, column, context_.migration, stored_only_of(kept_.kind));
                 before = signature(table, column.number);
                 shape = read_shape(table, column);
                 wishes = {{table.oid}};
@@ -418,7 +423,8 @@ std::vector<AttrNumber> key_without(const Table &table, AttrNumber column) {
     return key;
 }
 
-void check_column_can_go(const Table &table, const Column &column, const MigrationRecord &migration) {
+void check_column_can_go(const Table &table, const Column &column, const MigrationRecord &migration,
+                         StoredOnly stored_only) {
     require_table_rights(table);
     require_rights_of_creator(migration, table);
     const std::string name = fmt::format("{}.{}", table.label(), quoted(column.name));
@@ -444,7 +450,7 @@ void check_column_can_go(const Table &table, const Column &column, const Migrati
     if (facts.boolean(0, 5))
         unsupported("Its type is a domain with constraints: adding such a column rewrites the table.",
                     "ALTER TABLE … ALTER COLUMN … TYPE to the domain's base type first.");
-    const std::vector<std::string> dependents = column_dependents(table, column, migration.id);
+    const std::vector<std::string> dependents = column_dependents(table, column, migration.id, stored_only);
     if (!dependents.empty()) throw_dependents(table, column, dependents);
     Rows others = own_query("SELECT k.conrelid::regclass::text, k.conrelid::bigint FROM pg_constraint k WHERE "
                             "k.confrelid = $1 AND k.conrelid <> $1 AND k.contype = 'f' AND $2 = ANY (k.confkey)",
@@ -485,7 +491,7 @@ KeptColumn begin_drop(StepContext &context, const Table &table, const Column &co
     kept.column = column.name;
     kept.number = column.number;
     context.changer.note(true, [&] {
-        check_column_can_go(table, column, context.migration);
+        check_column_can_go(table, column, context.migration, stored_only_of(kind));
         if (!column.generated) {
             kept.keep_schema = table.schema;
             kept.keep_table = free_name(table, column.name, "kept");

@@ -17,7 +17,8 @@ std::vector<AttrNumber> key_without(const Table &table, AttrNumber column);
 
 // 2BP01 with the list of what depends on the column, 42501 (rights), 0A000 (partitioned, inherited, typed table; domain
 // with constraints), 55000 (no key), all without a change.
-void check_column_can_go(const Table &table, const Column &column, const MigrationRecord &migration);
+void check_column_can_go(const Table &table, const Column &column, const MigrationRecord &migration,
+                         StoredOnly stored_only = StoredOnly::counts);
 
 // `kind`: drop_column, add_column (whose way back it is; nothing but values is brought back then).
 void drop_keeping(StepContext &context, const Table &table, const Column &column, const char *kind);

@@ -127,7 +127,8 @@ UNION
 SELECT format('migration "%s", which names it', m.name) FROM tenantmig.migration m WHERE m.id <> $3 AND
   jsonb_path_exists(m.identity, '$.** ? (@.database == $d)', jsonb_build_object('d', $4::bigint)) AND
   jsonb_path_exists(m.identity, '$.** ? (@.oid == $t).columns[*] ? (@.number == $n)', jsonb_build_object('t', $1::bigint,
-  'n', $2::integer))
+  'n', $2::integer)) AND ($5 OR EXISTS (SELECT FROM tenantmig.step_state t WHERE t.migration_id = m.id AND t.state <> '')
+  OR EXISTS (SELECT FROM tenantmig.run_log r WHERE r.migration_id = m.id AND r.state <> 'rolled_back'))
 ORDER BY 1)";
 
 Value oid_value(Oid oid) {
@@ -244,9 +245,11 @@ ColumnShape parse_shape(const std::string &json) {
     return shape;
 }
 
-std::vector<std::string> column_dependents(const Table &table, const Column &column, std::int64_t migration) {
+std::vector<std::string> column_dependents(const Table &table, const Column &column, std::int64_t migration,
+                                           StoredOnly stored_only) {
     return texts(own_query(dependents_sql, {oid_value(table.oid), number_value(column.number), bigint_value(migration),
-                                            oid_value(MyDatabaseId)}));
+                                            oid_value(MyDatabaseId),
+                                            Value{BOOLOID, BoolGetDatum(stored_only == StoredOnly::counts), false}}));
 }
 
 std::vector<std::string> suspicious_functions(const Table &table, const Column &column) {

@@ -65,8 +65,12 @@ std::string read_shape(const Table &table, const Column &column);
 ColumnShape parse_shape(const std::string &json);
 
 // What depends on the column and can't be kept, as people say it: views, policies, triggers, publications, other
-// columns' expressions; guards, enforced constraints and other migrations that name it. Empty: nothing.
-std::vector<std::string> column_dependents(const Table &table, const Column &column, std::int64_t migration);
+// columns' expressions; guards, enforced constraints and other migrations that name it. Empty: nothing. A migration of
+// which nothing is in force (it waits, or was taken back) counts only if asked for: on the way down it has nothing to
+// lose, and is resolved by name when its turn comes again.
+enum class StoredOnly { counts, is_passed_over };
+std::vector<std::string> column_dependents(const Table &table, const Column &column, std::int64_t migration,
+                                           StoredOnly stored_only = StoredOnly::counts);
 // Functions of the table's triggers whose text has the column's name in it: nobody can tell whether they still work
 // without it.
 std::vector<std::string> suspicious_functions(const Table &table, const Column &column);

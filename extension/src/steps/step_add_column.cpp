@@ -302,7 +302,7 @@ private:
 
     static std::vector<std::string> dependents_of(const Table &table, const Column &column,
                                                   const MigrationRecord &migration) {
-        std::vector<std::string> list = column_dependents(table, column, migration.id);
+        std::vector<std::string> list = column_dependents(table, column, migration.id, StoredOnly::is_passed_over);
         const ColumnShape shape = parse_shape(read_shape(table, column));
         for (const KeptConstraint &constraint : shape.constraints)
             list.push_back(fmt::format("constraint {} on table {}", tenantmig::quoted(constraint.name),
