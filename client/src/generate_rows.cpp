@@ -1,4 +1,5 @@
 #include "generate_rows.hpp"
+#include "core/identifier.hpp"
 #include <algorithm>
 #include <cstdlib>
 #include <fmt/format.h>
@@ -292,6 +293,14 @@ std::string text_at(const nlohmann::json &object, const char *field) {
     return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+// The column's name as the catalogue has it: specs hold names as SQL writes them.
+std::string column_at(const nlohmann::json &object, const char *field) {
+    const std::string written = text_at(object, field);
+    if (written.empty()) return written;
+    const std::vector<core::Identifier> parts = core::split_identifier(written);
+    return parts.size() == 1 ? parts.front().text : written;
+}
+
 std::string text_array(const std::vector<std::string> &names) {
     std::string text = "{";
     for (const std::string &name : names) {
@@ -307,7 +316,7 @@ void read_step(const nlohmann::json &body, const std::string &kind, RowPlan &pla
     add_name(plan.tables, text_at(body, "table"));
     if (kind == "backfill" || kind == "constraint" ||
         (kind == "guard" && text_at(body, "kind") != "acyclic" && text_at(body, "kind") != "prefix"))
-        add_name(plan.keys, text_at(body, "column"));
+        add_name(plan.keys, column_at(body, "column"));
     const auto add_pair = [&plan](const std::string &table, const std::string &type_column,
                                   const std::string &id_column, const nlohmann::json &types) {
         if (!table.empty() && !type_column.empty() && !id_column.empty() && types.is_object())
@@ -315,13 +324,14 @@ void read_step(const nlohmann::json &body, const std::string &kind, RowPlan &pla
                 {{"table", table}, {"type_column", type_column}, {"id_column", id_column}, {"types", types}});
     };
     if (body.contains("types"))
-        add_pair(text_at(body, "table"), text_at(body, "type_column"), text_at(body, "via"), body["types"]);
+        add_pair(text_at(body, "table"), column_at(body, "type_column"), column_at(body, "via"), body["types"]);
     for (const auto &source : body.value("sources", nlohmann::json::array())) {
         if (!source.is_object()) continue;
         const std::string via = text_at(source, "via");
         if (source.contains("types"))
-            add_pair(text_at(body, "table"), text_at(source, "type_column"), via, source["types"]);
-        else if (const std::size_t dot = via.rfind('.'); dot != std::string::npos)
+            add_pair(text_at(body, "table"), column_at(source, "type_column"), column_at(source, "via"),
+                     source["types"]);
+        else if (const std::size_t dot = core::last_separator(via); dot != std::string::npos)
             add_name(plan.tables, via.substr(0, dot)); // children
     }
 }
@@ -334,7 +344,7 @@ RowPlan row_plan(const std::vector<nlohmann::json> &specs) {
         const nlohmann::json tenants = spec.value("tenants", nlohmann::json::object());
         if (plan.root.empty()) {
             plan.root = text_at(tenants, "table");
-            plan.root_key = text_at(tenants, "key");
+            plan.root_key = column_at(tenants, "key");
             add_name(plan.tables, plan.root);
         }
         for (const auto &step : spec.value("steps", nlohmann::json::array()))

@@ -227,7 +227,7 @@ Prepared prepare(Connection &connection, const std::vector<RehearsedMigration> &
         {prepared.plan.root, prepared.plan.root_key});
     if (column.rows.empty())
         throw ClientError(ExitStatus::failure,
-                          fmt::format("the tenant root \"{}\" has no key that could be read", prepared.plan.root));
+                          fmt::format("the tenant root {} has no key that could be read", prepared.plan.root));
     prepared.root_column = column.rows[0][0].value_or("");
     const std::string root = column.rows[0][1].value_or(""), key = column.rows[0][2].value_or("");
 

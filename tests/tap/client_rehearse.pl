@@ -83,6 +83,24 @@ my $alone = client_ok('constraints alone', ['-d', 'tightening', '-q', 'rehearse'
 unlike($alone->{out}, qr/FAIL|SKIP/, 'constraints alone: all pass');
 $node->safe_psql('postgres', 'DROP DATABASE tightening');
 
+# --- names that need quotes: rows are made for them all the same ---------------------------------------------------------
+$node->safe_psql('postgres', 'CREATE DATABASE quoted');
+$node->safe_psql('quoted', <<'SQL');
+CREATE EXTENSION tenantmig;
+CREATE TABLE "Shops" ("Id" uuid PRIMARY KEY, name text NOT NULL);
+CREATE TABLE "Ti.lls" ("No" integer PRIMARY KEY, "shopId" uuid);
+INSERT INTO "Shops" SELECT md5(n::text)::uuid, 'shop ' || n FROM generate_series(1, 3) n;
+INSERT INTO "Ti.lls" SELECT n, md5((1 + n % 3)::text)::uuid FROM generate_series(1, 30) n;
+SQL
+my $quoted = client_ok('quoted names', ['-d', 'quoted', '-q', 'rehearse', write_text("$folder/quoted.yaml", <<'YAML'), '--same-server'], 0, qr/^ rows can be inserted +\| PASS/m);
+migration: quoted
+tenants: {table: '"Shops"', key: '"Id"'}
+steps:
+  - constraint: {table: '"Ti.lls"', column: '"shopId"', not_null: true, references: '"Shops"."Id"'}
+YAML
+unlike($quoted->{out}, qr/FAIL|SKIP/, 'quoted names: all pass');
+$node->safe_psql('postgres', 'DROP DATABASE quoted');
+
 # --- without rows -----------------------------------------------------------------------------------------------------
 my $generated = client_ok('generated rows', ['-d', 'six', '--json', 'rehearse', "$scenarios/six-tables/migrations", '--same-server', '--schema-only', '--rows', '40'], 0, undef, qr/^the rows were generated: /m);
 is(join(',', grep { $_ ne 'PASS' } values %{ statuses($generated) }), '', 'generated rows: all pass');
