@@ -77,7 +77,9 @@ refused('JSON list', '[1, 2]', qr/the spec is not a mapping/, 1, '.json');
 
 # --- files that cannot be read ---------------------------------------------------------------------------------------------
 client_fails('no such file', ['validate', '--offline', "$folder/none.yaml"], 3, qr/^error: could not open ".*none\.yaml": No such file or directory$/m);
-client_fails('a directory', ['validate', '--offline', $folder], 3, qr/^error: could not read ".*": it is a directory$/m);
+client_fails('a directory', ['plan', $folder], 3, qr/^error: could not read ".*": it is a directory$/m);
+mkdir "$folder/empty";
+client_fails('a directory of migrations that is empty', ['validate', '--offline', "$folder/empty"], 3, qr/^error: there is no migration in ".*empty"$/m);
 SKIP: {
   skip 'root may read everything', 3 if $> == 0;
   my $secret = write_text("$folder/secret.yaml", 'x');
