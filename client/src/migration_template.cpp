@@ -25,12 +25,11 @@ steps:
 #     verify: SELECT count(*) = 1 FROM pg_class WHERE relname = 'customers'   # true in every row
 #     transactional: true              # false: each statement by itself, such as CREATE INDEX CONCURRENTLY
 
-  # A column more.
+  # A column more. A tenant key has no default: it is NULL until something knows better.
 # - add_column:
 #     table: customers
 #     column: company_id
 #     type: bigint
-#     default: 0                       # or {{function: now}}
 #     comment: the company that the customer belongs to
 
   # A tenant key where it is NULL, from evidence; what is not certain goes to review.
