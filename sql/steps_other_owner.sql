@@ -27,6 +27,7 @@ CALL tenantmig.up('drop');
 CALL tenantmig.up('add');
 CALL tenantmig.up('index');
 CALL tenantmig.up('given');
+SELECT * FROM tenantmig.maintenance('drop', true);
 SELECT a.attrelid::regclass, a.attname FROM pg_attribute a WHERE a.attrelid IN ('held.secret'::regclass, 'made.given'::regclass) AND a.attnum > 0 ORDER BY 1, a.attnum;
 SELECT indexrelid::regclass FROM pg_index WHERE indrelid = 'held.secret'::regclass;
 SET client_min_messages = warning;

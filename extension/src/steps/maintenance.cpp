@@ -7,6 +7,7 @@
 #include "catalog/name_book.hpp"
 #include "engine/fence_trigger.hpp"
 #include "engine/guard_trigger.hpp"
+#include "engine/target.hpp"
 #include "steps/maintenance.hpp"
 #include <nlohmann/json.hpp>
 
@@ -118,6 +119,7 @@ Targets targets_of(const MigrationRecord &migration) {
                     "SELECT * FROM tenantmig.steps shows the tables of its steps.");
     for (const WrittenTable &table : targets.tables) {
         require_table_rights(table.table);
+        require_rights_of_creator(migration, table.table);
         targets.by_rows.push_back(needs_row_triggers(table, targets.tables));
     }
     return targets;
