@@ -85,7 +85,10 @@ public:
                 context.save("begun", rekey_json(list));
             });
         }
-        if (list.done == list.actions.size()) return false;
+        if (list.done == list.actions.size()) { // stopped after the last action: the mark is in the phase only
+            context.changer.note(true, [&] { context.save(context.state.phase, rekey_json(list)); });
+            return false;
+        }
         RekeyWorker worker(context, list);
         try {
             worker.up();
