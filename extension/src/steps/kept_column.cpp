@@ -153,8 +153,8 @@ const Column &column_of(const KeptColumn &kept, const Table &table) {
         sqlstate::dependent_objects,
         fmt::format("column {}.{} can't be dropped: other objects depend on it", table.label(), quoted(column.name)),
         detail,
-        "Drop or change these first (a migration: tenantmig.drop_migration); nothing is ever dropped "
-        "with it that can't be brought back.");
+        "Drop or change these first; of a migration that names it, make this a later step of that one. Nothing is ever "
+        "dropped with it that can't be brought back.");
 }
 
 // What nobody has written is not kept on the way back of add_column. An SQL condition, with its AND.
