@@ -447,6 +447,11 @@ private:
                         if (up && !group[i]->step->may_stand(state)) state.state.clear();
                         if (error.starts_with(sqlstate::step_unfinished))
                             state.state = group[i]->before; // it refuses to turn round
+                        // refused before anything was done
+                        const StepState &begun = group[i]->state;
+                        if (!up && error.starts_with(sqlstate::dependent_objects) && state.phase == begun.phase &&
+                            state.detail == begun.detail)
+                            state.state = group[i]->before;
                         state.error = error;
                         save_step_state(record_.id, group[i]->ref.number, state);
                     }
