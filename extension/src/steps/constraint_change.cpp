@@ -116,6 +116,21 @@ void flush_log() {
     });
 }
 
+// When a transaction of this backend last gave its locks back. Files of what was dropped are removed after that, which
+// may take long and is nobody's wait.
+TimestampTz locks_released = 0;
+
+void note_release(ResourceReleasePhase phase, bool, bool top_level, void *) {
+    if (phase == RESOURCE_RELEASE_AFTER_LOCKS && top_level) locks_released = GetCurrentTimestamp();
+}
+
+void watch_release() {
+    static bool watched = false;
+    if (watched) return;
+    pg_call([] { RegisterResourceReleaseCallback(note_release, nullptr); });
+    watched = true;
+}
+
 // Whoever holds the next table may be waiting for the first one: rather than wait for each other, both locks are given
 // back, and tried again later.
 void take_soon(const LockWish &wish, TimestampTz until) {
@@ -224,6 +239,7 @@ std::int64_t ConstraintChanger::strong(const Table &relation, const std::vector<
         relations.push_back(wish.relation);
     const int attempts = lock_attempts();
     int attempt = 0;
+    watch_release();
     insist(relation, relations, wishes.front().mode, true, [&] {
         QuietScope quiet;
         EngineWriteScope ours;
@@ -239,7 +255,8 @@ std::int64_t ConstraintChanger::strong(const Table &relation, const std::vector<
         }
         work();
     });
-    return GetCurrentTimestamp() - held_since;
+    const bool given_back = transactions_ && locks_released >= held_since;
+    return (given_back ? locks_released : GetCurrentTimestamp()) - held_since;
 }
 
 void change_as_owner(const Table &table, const std::string &statement) {
