@@ -258,7 +258,7 @@ TEST(SpecOrder, StructuralStepsChangeWhichObjectsThereAre) {
     for (const StepKind kind :
          {StepKind::sql, StepKind::add_column, StepKind::drop_column, StepKind::index, StepKind::rekey})
         EXPECT_TRUE(is_structural(kind)) << step_name(kind);
-    for (const StepKind kind : {StepKind::backfill, StepKind::guard, StepKind::constraint})
+    for (const StepKind kind : {StepKind::backfill, StepKind::guard, StepKind::constraint, StepKind::isolate})
         EXPECT_FALSE(is_structural(kind)) << step_name(kind);
 }
 
@@ -304,8 +304,8 @@ TEST(Rekey, StandsForABackfillOfEachTable) {
 TEST(SpecKinds, AnUnknownOneIsRefusedWithAllThereAre) {
     EXPECT_ERROR(parse_spec(with("/steps/2", {{"vacuum", json("{}")}})), "TM001",
                  "spec: steps[2].vacuum: unknown kind of step", "", std::string(kinds));
-    EXPECT_ERROR(parse_spec(with("/steps/2", {{"isolate", json("{}")}})), "0A000",
-                 "spec: steps[2].isolate: steps of kind \"isolate\" are not supported");
+    EXPECT_ERROR(parse_spec(with("/steps/2", {{"isolate", json("{}")}})), "TM001",
+                 "spec: steps[2].isolate.tables: the field is missing");
 }
 
 } // namespace

@@ -134,12 +134,6 @@ TEST(Spec, Steps) {
                  "Indent the fields of the step");
 }
 
-TEST(Spec, KindsOfLaterVersionsAreNotSupported) {
-    EXPECT_ERROR(parse_spec(with("/steps/1", {{"isolate", nlohmann::json::object()}})), "0A000",
-                 "spec: steps[1].isolate: steps of kind \"isolate\" are not supported",
-                 "This version of tenantmig does not have them yet.", "a later version");
-}
-
 TEST(Spec, UnknownKindsListTheKnownOnes) {
     EXPECT_ERROR(
         parse_spec(with("/steps/0", json(R"({"backfil": {}})"))), "TM001",

@@ -5,6 +5,7 @@
 #include "core/spec_backfill.hpp"
 #include "core/spec_constraint.hpp"
 #include "core/spec_guard.hpp"
+#include "core/spec_isolate.hpp"
 #include "core/spec_monitor.hpp"
 #include "core/spec_reader.hpp"
 #include "core/spec_step.hpp"
@@ -65,11 +66,6 @@ std::string step_kind(const Json &value, const std::string &path) {
     const std::string here = join_path(path, kind);
     if (!is_kind(kind))
         fail(here, "unknown kind of step", describe(value), suggest("The kinds of step are ", kind, kinds));
-    if (kind == "isolate")
-        throw Error(sqlstate::feature_not_supported,
-                    "spec: " + here + ": steps of kind \"" + kind + "\" are not supported",
-                    "This version of tenantmig does not have them yet.",
-                    "Leave the step out and do its work by hand, or use a later version.");
     return kind;
 }
 
@@ -123,6 +119,12 @@ void parse_step(const std::string &kind, const Json &value, const std::string &p
         add(StepKind::drop_column, spec.dropped_columns, parse_drop_column(value, path, number));
     } else if (kind == "index") {
         add(StepKind::index, spec.indexes, parse_index(value, path, number));
+    } else if (kind == "isolate") {
+        ParsedIsolate isolate = parse_isolate(value, path, number);
+        for (std::size_t i = 0; i < isolate.targets.size(); ++i)
+            targets.expect_new(kind, isolate.targets[i], isolate.step.tables[i].path, "the same table twice",
+                               "It is isolated by ", "Remove one of them.");
+        add(StepKind::isolate, spec.isolations, std::move(isolate.step));
     } else {
         add(StepKind::rekey, spec.rekeys, parse_rekey(value, path, number));
     }
@@ -238,6 +240,8 @@ std::string_view step_name(StepKind kind) {
         return "guard";
     case StepKind::constraint:
         return "constraint";
+    case StepKind::isolate:
+        return "isolate";
     }
     return "";
 }
@@ -245,6 +249,10 @@ std::string_view step_name(StepKind kind) {
 bool is_structural(StepKind kind) {
     return kind == StepKind::sql || kind == StepKind::add_column || kind == StepKind::drop_column ||
            kind == StepKind::index || kind == StepKind::rekey;
+}
+
+bool keeps_state(StepKind kind) {
+    return kind != StepKind::backfill && kind != StepKind::guard && kind != StepKind::constraint;
 }
 
 Spec select_steps(Spec spec, const std::vector<int> &numbers) {
@@ -260,6 +268,7 @@ Spec select_steps(Spec spec, const std::vector<int> &numbers) {
     select(spec.dropped_columns);
     select(spec.indexes);
     select(spec.rekeys);
+    select(spec.isolations);
     select(spec.order);
     std::map<StepKind, std::size_t> count;
     for (StepRef &step : spec.order)

@@ -183,6 +183,27 @@ struct RekeyStep {
     std::vector<RekeyEmbed> embed;
 };
 
+struct IsolateTable {
+    std::string path, table;
+    std::string column; // its tenant key; empty: the one that the other steps name, or that leads to the tenant root
+};
+
+// Row-level security: an application role sees and writes the rows of one tenant, which a setting names.
+struct IsolateStep {
+    std::string path; // steps[0].isolate
+    int number = 0;
+    std::vector<IsolateTable> tables;
+    std::vector<std::string> roles;           // of the application, as written; at least one
+    std::string setting = "tenantmig.tenant"; // the tenant's key in text form; unset or empty: no tenant
+    std::string super_role;                   // sees all rows, as written; empty: there is none
+    bool force = true;                        // the owner of the tables is held to the policies, too
+    bool index = true;                        // builds an index that leads with the tenant key where there is none
+    bool hide_nulls = false;     // null_keys: hide. Rows without a tenant key may stand, nobody but super_role and
+                                 // the operator sees them; otherwise they are a reason to refuse
+    bool composite_keys = false; // unique (tenant key, primary key) on each table
+    bool composite_references = false; // foreign keys between the tables compare the tenant key, too
+};
+
 // Thresholds of monitoring.
 struct MonitorSettings {
     double max_rollback_increase = 0.20;    // share of transactions rolled back, above the baseline's (0.20: 20 % more)
@@ -198,10 +219,13 @@ struct Exemption {
     std::string finding; // its stable key; empty: the table as a whole
 };
 
-enum class StepKind { sql, add_column, drop_column, index, rekey, backfill, guard, constraint };
+enum class StepKind { sql, add_column, drop_column, index, rekey, backfill, guard, constraint, isolate };
 std::string_view step_name(StepKind kind); // sql, add_column, …
 // Whether the step changes which objects there are: names in later steps mean what stands there when it is done.
 bool is_structural(StepKind kind);
+// Whether how far the step is stands in step_state: all but backfill, guard and constraint, which have tables of their
+// own.
+bool keeps_state(StepKind kind);
 
 // One step of the document: its kind, and its place in the list of that kind.
 struct StepRef {
@@ -223,15 +247,15 @@ struct Spec {
     std::vector<DropColumnStep> dropped_columns;
     std::vector<IndexStep> indexes;
     std::vector<RekeyStep> rekeys;
+    std::vector<IsolateStep> isolations;
     std::vector<StepRef> order; // all steps as the document has them
     MonitorSettings monitor;
     std::vector<Exemption> exempt;
 };
 
 // Parses and checks a spec as far as the document alone allows: unknown or missing fields, wrong types, wrong values,
-// over-long names, the same target column twice. The step kind of the design that this version does not have yet
-// (isolate) is 0A000. All other errors: TM001, message `spec: PATH: what is wrong`, DETAIL what was found, HINT what
-// was expected.
+// over-long names, the same target column twice. Errors: TM001, message `spec: PATH: what is wrong`, DETAIL what was
+// found, HINT what was expected.
 Spec parse_spec(const nlohmann::json &document);
 
 // Only the steps with these numbers; `order` too.

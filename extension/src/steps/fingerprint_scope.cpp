@@ -37,6 +37,9 @@ std::set<std::string> written_tables(const core::Spec &spec) {
         for (const core::RekeyEmbed &embed : step.embed)
             names.insert(embed.table);
     }
+    for (const core::IsolateStep &step : spec.isolations)
+        for (const core::IsolateTable &table : step.tables)
+            names.insert(table.table);
     names.erase("");
     return names;
 }

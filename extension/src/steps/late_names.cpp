@@ -57,6 +57,10 @@ public:
                 (void)now_.table(table.table, table.path);
             return;
         }
+        case core::StepKind::isolate:
+            for (const core::IsolateTable &table : spec_.isolations[ref.index].tables)
+                name(table.table, table.column, table.path);
+            return;
         case core::StepKind::sql:
             return;
         }

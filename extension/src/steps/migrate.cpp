@@ -64,6 +64,12 @@ std::string subject(const core::Spec &spec, const core::StepRef &ref) {
         return column(spec.guards[ref.index]);
     case core::StepKind::constraint:
         return column(spec.constraints[ref.index]);
+    case core::StepKind::isolate: {
+        std::string tables;
+        for (const core::IsolateTable &table : spec.isolations[ref.index].tables)
+            tables += (tables.empty() ? " " : ", ") + table.table;
+        return tables;
+    }
     }
     return "";
 }
@@ -219,7 +225,7 @@ private:
         std::vector<Item *> pending;
         std::vector<const Item *> passed;
         for (Item &item : items_) {
-            const bool due = !item.applied || (core::is_structural(item.ref.kind) && item.state.state != "applied");
+            const bool due = !item.applied || (core::keeps_state(item.ref.kind) && item.state.state != "applied");
             const bool asked = item.ref.number <= last &&
                                (!options_.steps || static_cast<std::int32_t>(pending.size()) < *options_.steps);
             if (due && asked) pending.push_back(&item);
@@ -237,8 +243,7 @@ private:
         std::set<int> together; // runs are taken back as a whole
         std::vector<Item *> pending;
         for (auto item = items_.rbegin(); item != items_.rend(); ++item) {
-            const bool structural = core::is_structural(item->ref.kind);
-            const bool due = structural ? !item->state.state.empty() : stands(*item);
+            const bool due = core::keeps_state(item->ref.kind) ? !item->state.state.empty() : stands(*item);
             const bool counted = !options_.steps || static_cast<std::int32_t>(pending.size()) < *options_.steps;
             const bool asked = item->ref.number > last && (counted || together.contains(item->ref.number));
             if (item->half_way() && !asked) refuse_half_way(*item, "Ask for it, too:");
@@ -322,7 +327,7 @@ private:
     }
 
     void check(const Item &item) {
-        if (!core::is_structural(item.ref.kind)) {
+        if (!core::keeps_state(item.ref.kind)) {
             resolve_segment(record_, item.ref.number);
             return;
         }
@@ -396,9 +401,9 @@ private:
                               actor_name());
     }
 
-    // How far the steps that aren't structural are stands in their own tables.
+    // How far the other steps are stands in their own tables.
     void mark(Item &item, bool up) {
-        if (!core::is_structural(item.ref.kind)) return;
+        if (!core::keeps_state(item.ref.kind)) return;
         item.state.state = up ? "applying" : "reverting";
         item.state.error.clear();
         save_step_state(record_.id, item.ref.number, item.state);
@@ -421,13 +426,13 @@ private:
                   const std::vector<std::int64_t> &logs) {
         for (std::size_t i = 0; i < group.size(); i++) {
             const Item &item = *group[i];
-            if (core::is_structural(item.ref.kind)) {
+            if (core::keeps_state(item.ref.kind)) {
                 StepState state = get_step_state(record_.id, item.ref.number);
                 state.state = up ? "applied" : "";
                 state.phase.clear();
                 state.error.clear();
                 save_step_state(record_.id, item.ref.number, state);
-                forget_names_after(record_, item.ref.number);
+                if (core::is_structural(item.ref.kind)) forget_names_after(record_, item.ref.number);
             }
             const char *outcome = end.paused ? "paused" : end.changed ? "done" : "unchanged";
             end_step_log(logs[i], outcome, end.paused ? "paused: " + end.reason : "", context.log);

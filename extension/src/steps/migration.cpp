@@ -106,6 +106,15 @@ CheckedStep as_written(const core::Spec &spec, const core::StepRef &ref) {
         line.note = "tables: " + shown(tables);
         break;
     }
+    case core::StepKind::isolate: {
+        const core::IsolateStep &isolate = spec.isolations[ref.index];
+        std::vector<std::string> tables;
+        for (const core::IsolateTable &table : isolate.tables)
+            tables.push_back(table.table);
+        line.relation = shown(tables);
+        line.note = fmt::format("for {}, by {}", shown(isolate.roles), isolate.setting);
+        break;
+    }
     case core::StepKind::sql:
         line.note = spec.sqls[ref.index].down.empty() ? "without a way back" : "with a way back";
         break;
@@ -166,6 +175,8 @@ CheckedMigration check(const std::string &document) {
     const ResolvedMigration first = resolve_with_guards(select_segment(spec, names, 0), spec, names);
     bool first_one = true; // of the structural steps: the names of the others come later, but sql has none
     for (const core::StepRef &ref : spec.order) {
+        if (ref.kind == core::StepKind::isolate && names.segment_of(ref.number) == 0)
+            make_step(spec, ref)->check(unborn(spec, document), names.of(ref.number));
         if (!core::is_structural(ref.kind)) continue;
         if (first_one || ref.kind == core::StepKind::sql)
             make_step(spec, ref)->check(unborn(spec, document), names.of(ref.number));

@@ -149,6 +149,7 @@ std::string written_table(const core::Spec &spec, const core::StepRef &ref) {
         return spec.indexes[ref.index].table;
     case core::StepKind::rekey:
         return spec.rekeys[ref.index].root;
+    case core::StepKind::isolate:
     case core::StepKind::sql:
         break;
     }
@@ -209,7 +210,9 @@ std::vector<PlanRow> plan_migration(const MigrationRecord &record) {
     MigrationRecord whole = record;
     whole.scope.clear();
     const core::Spec spec = migration_spec(whole);
-    if (!has_structural(spec) || !record.scope.empty()) return backfills;
+    const bool more = std::any_of(spec.order.begin(), spec.order.end(),
+                                  [](const core::StepRef &step) { return core::keeps_state(step.kind); });
+    if (!more || !record.scope.empty()) return backfills;
     const Reach reach = reach_of(whole);
     const MigrationNames names(whole);
     std::vector<PlanRow> result;

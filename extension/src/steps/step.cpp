@@ -32,6 +32,8 @@ std::unique_ptr<Step> make_step(const core::Spec &spec, const core::StepRef &ref
         return make_guard_step(spec.guards[ref.index]);
     case core::StepKind::constraint:
         return make_constraint_step(spec.constraints[ref.index]);
+    case core::StepKind::isolate:
+        return make_isolate_step(spec, spec.isolations[ref.index]);
     }
     throw Error(sqlstate::feature_not_supported,
                 fmt::format("step {}: {} can't be taken by up and down", ref.number, core::step_name(ref.kind)), {},

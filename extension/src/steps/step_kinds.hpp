@@ -9,5 +9,7 @@ std::unique_ptr<Step> make_add_column_step(const core::AddColumnStep &step);
 std::unique_ptr<Step> make_drop_column_step(const core::DropColumnStep &step);
 std::unique_ptr<Step> make_index_step(const core::IndexStep &step);
 std::unique_ptr<Step> make_rekey_step(const core::RekeyStep &step);
+// `spec`: all steps; they say which column is whose tenant key.
+std::unique_ptr<Step> make_isolate_step(const core::Spec &spec, const core::IsolateStep &step);
 
 } // namespace tenantmig

@@ -132,7 +132,7 @@ void verify_structural(const MigrationRecord &record, std::vector<CheckRow> &res
     whole.scope.clear();
     const core::Spec spec = migration_spec(whole);
     for (const core::StepRef &ref : spec.order) {
-        if (!core::is_structural(ref.kind)) continue;
+        if (!core::keeps_state(ref.kind)) continue;
         const StepState state = get_step_state(record.id, ref.number);
         if (state.state.empty()) continue;
         for (CheckRow &row : make_step(spec, ref)->verify(record, state))
@@ -160,7 +160,9 @@ std::vector<CheckRow> verify_migration(const MigrationRecord &record) {
     if (migration.steps.empty())
         if (const auto run = latest_run(record.id, true)) verified.insert(run->id);
     const bool none = verified.empty() && std::all_of(runs.begin(), runs.end(), [](const auto &run) { return !run; });
-    if (none && migration.aside.empty() && !has_structural(migration.spec))
+    const bool more = std::any_of(migration.spec.order.begin(), migration.spec.order.end(),
+                                  [](const core::StepRef &step) { return core::keeps_state(step.kind); });
+    if (none && migration.aside.empty() && !more)
         throw Error(sqlstate::prerequisite_state, fmt::format("migration \"{}\" has no completed run", record.name),
                     "There is nothing to verify yet.", "Run it first: SELECT * FROM tenantmig.backfill(name).");
     std::vector<CheckRow> result;
