@@ -2,7 +2,7 @@
 // partitions and inheritance children too.
 #pragma once
 #include "bridge/relation.hpp"
-#include "catalog/migration_store.hpp"
+#include "catalog/enforcement_store.hpp"
 
 namespace tenantmig {
 
@@ -29,5 +29,37 @@ std::string tenant_condition(const Column &key, const std::string &setting);
 // The names of the policies that isolate makes.
 inline constexpr const char *tenant_policy = "tenantmig_tenant";
 inline constexpr const char *super_policy = "tenantmig_super";
+
+// A role as it is remembered: by number in the server it was remembered in, by name everywhere.
+struct RoleSite {
+    Oid oid = InvalidOid; // InvalidOid: there is no such role (any more)
+    std::string name;     // not quoted; as it is called today
+};
+
+// A row of tenantmig.isolation: what a step has put its hand on, whether it is applied or on its way.
+struct IsolationRecord {
+    std::int64_t migration_id = 0;
+    int step = 0;
+    Site site; // as it is stored
+    std::string column;
+    AttrNumber column_number = 0;
+    std::optional<Site> parent; // as it is stored
+    Oid database = InvalidOid;
+    std::string system;
+    std::vector<RoleSite> roles;
+    std::optional<RoleSite> super_role;
+    std::string setting;
+    bool force = false;
+    std::string before = "{}"; // JSON text
+};
+
+// By schema and name. The roles are those of today.
+std::vector<IsolationRecord> isolations(std::int64_t migration, int step);
+// The table as it stands now, and its tenant key (nullptr: the column is gone); nullopt: the table is gone.
+std::optional<Table> isolated_table(const IsolationRecord &row);
+const Column *isolated_key(const IsolationRecord &row, const Table &table);
+// Of this database, server, table and column; a row of the same step and name is overwritten.
+void save_isolation(const IsolationRecord &row);
+void delete_isolation(const IsolationRecord &row);
 
 } // namespace tenantmig
