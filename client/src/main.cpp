@@ -1,6 +1,7 @@
 // Command line of tenantmig. This file and those called arguments_* know CLI11, which takes long to compile; no other.
 #include "client_error.hpp"
 #include "command_line.hpp"
+#include "commands_isolation.hpp"
 #include "commands_lint.hpp"
 #include "core/error.hpp"
 #include "interrupt.hpp"
@@ -47,8 +48,9 @@ using namespace tenantmig::client;
 constexpr const char *exit_statuses =
     "Exit status: 0 done, 1 failure, 2 no connection, 3 usage or bad input file, 4 findings (a check of preflight or "
     "a\n"
-    "guard failed, a rollback left rows alone, health is YELLOW), 5 reviews are open or the gate is closed, 6 paused,\n"
-    "7 verification mismatch or health is RED, 130 interrupted.\n";
+    "guard failed, a probe came through, a rollback left rows alone, health is YELLOW), 5 reviews are open or the "
+    "gate\n"
+    "is closed, 6 paused, 7 verification mismatch or health is RED, 130 interrupted.\n";
 
 void add_target(CLI::App *app, Target &target) {
     app->add_option("spec-or-migration", target.text,
@@ -297,6 +299,7 @@ int parse_and_execute(int argc, char **argv) {
     add_online_commands(app, line);
     add_gate_commands(app, line);
     add_monitor_commands(app, line);
+    add_isolation_commands(app, line);
     add_lint_commands(app, line);
     add_directory_commands(app, line);
     add_backup_commands(app, line); // adds to up

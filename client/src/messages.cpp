@@ -31,14 +31,15 @@ void write_part(std::string_view label, const std::string &text, bool shown = tr
     if (!text.empty()) write_line(fmt::format("{}: {}", label, text), shown);
 }
 
-// "400000 of 1000000 rows, 40 %": the engine's progress; nothing else of the server's notices speaks that way.
+// "400000 of 1000000 rows, 40 %", "12 of 100 tables, 340 probes": progress; nothing else of the server's notices speaks
+// that way.
 bool is_progress(std::string_view text) {
     for (std::size_t at = text.find(" of "); at != std::string_view::npos; at = text.find(" of ", at + 1)) {
         std::size_t digits = at + 4;
         while (digits < text.size() && std::isdigit(static_cast<unsigned char>(text[digits])) != 0)
             ++digits;
         if (digits > at + 4 && at > 0 && std::isdigit(static_cast<unsigned char>(text[at - 1])) != 0 &&
-            text.substr(digits).starts_with(" rows, "))
+            (text.substr(digits).starts_with(" rows, ") || text.substr(digits).starts_with(" tables, ")))
             return true;
     }
     return false;
