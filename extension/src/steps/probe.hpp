@@ -36,6 +36,7 @@ struct ProbeRow {
     std::optional<std::string> tenant, victim;
     std::string expected, seen, status, remedy, key; // status: PASS, FAIL, SKIP
     std::optional<std::string> exempt;               // the reason, if it is on such a list
+    std::string acted_as;                            // the role of the application, as SQL writes it
 };
 
 struct ProbeSession { // under whose name an attempt is made
@@ -52,12 +53,19 @@ struct Attempt {                     // what became of one
     std::int64_t rows = 0;           // returned, or written
     ProbeMatrix values;              // of the first rows, as many as were asked for
     bool refused() const { return !sqlstate.empty(); }
+    // It tells nothing of the isolation: locked, too slow, a read-only transaction, out of some resource.
+    bool undecided() const;
+    bool no_right() const;     // it was refused for want of a privilege, not by a policy
     std::string shown() const; // "3 rows"; "42501: permission denied for table orders"
 };
 
+struct ProbeScope;
+struct ProbeFacts; // what owners see, of all tables
+
 class Probe {
 public:
-    Probe(const ProbeOptions &options); // resolves; errors: 42704, 42P01, 42703, 42501, 22023, 55000
+    // For one role of a resolved scope (probe_scope.hpp). `number`: of the role.
+    Probe(const ProbeOptions &options, const ProbeScope &scope, std::size_t number, ProbeFacts &facts);
     ~Probe();
     Probe(const Probe &) = delete;
     Probe &operator=(const Probe &) = delete;
@@ -67,8 +75,15 @@ public:
     // The pairs that attack each other on this table: of tenants that have rows in it. Empty: there are no two.
     std::vector<ProbePair> pairs(const ProbeTable &table) const;
     // All tenants with rows in the table and how many, as the owner sees it, NULL keys apart; computed once.
+    // Of more than max_tenants the largest and some small ones: all_owned() says whether it is all.
     const std::map<std::string, std::int64_t> &owned(const ProbeTable &table) const;
+    bool all_owned(const ProbeTable &table) const;
     std::int64_t null_rows(const ProbeTable &table) const;
+    std::int64_t tenant_count(const ProbeTable &table) const; // counted or not
+    std::int64_t total_rows(const ProbeTable &table) const;   // NULL keys too
+    const std::string &unread(const ProbeTable &table) const; // why the owner could not count; empty: it could
+    // A tenant as a value of the key's type; in the current memory context.
+    static Value key_value(const ProbeTable &table, const std::string &tenant);
     Oid role() const;               // of the application
     std::string role_label() const; // quoted as SQL needs it
 
@@ -87,6 +102,14 @@ public:
     // The same for work that is no single statement; what it returns is in the result.
     Attempt attempt_work(const ProbeSession &session, const std::function<Attempt()> &work) const;
 
+    // A SELECT, under the snapshot that owned() and null_rows() are of: whoever writes meanwhile is no leak.
+    Attempt read(const ProbeSession &session, const std::string &sql, std::span<const Value> values = {},
+                 int keep = 0) const;
+    Attempt read(const ProbeSession &session, const std::string &sql, std::initializer_list<Value> values,
+                 int keep = 0) const {
+        return read(session, sql, std::span<const Value>(values.begin(), values.size()), keep);
+    }
+
     // What the owner of the table sees, past row-level security: the oracle. nullopt: the caller has not its rights.
     std::optional<ProbeMatrix> as_owner(const Table &table, const std::string &sql, std::span<const Value> values = {},
                                         int limit = 0) const;
@@ -96,6 +119,8 @@ public:
              const ProbePair *pair, const std::string &expected, const std::string &seen, const char *status,
              const std::string &remedy);
     const std::vector<ProbeRow> &rows() const;
+    // The group that begins, for the line of progress; `number` of `count`.
+    void begin_group(const char *name, int number, int count);
 
 private:
     struct State;
