@@ -31,9 +31,10 @@ public:
     explicit IsolateKeys(const core::IsolateStep &step, std::vector<IsolateKeyTable> tables = {});
 
     bool wanted() const; // whether the step asks for either
-    // Refuses what can never be made (0A000: null_keys: hide, ON UPDATE SET NULL, …). Looks at the catalogue, reads no
-    // rows. Not of a step that is on its way: what it has put down counts then.
-    void check(const StepState &state) const;
+    // Refuses what can never be made (0A000: null_keys: hide, ON UPDATE SET NULL, …; 42804), and tables of other steps
+    // that the migration's creator has no rights on (42501). Looks at the catalogue, reads no rows. Not of a step that
+    // is on its way: what it has put down counts then.
+    void check(const MigrationRecord &migration, const StepState &state) const;
     // All that up asks for, rows included: references across tenants, tenant keys that may be NULL, rights, names.
     // Reads only, in the transaction that is open, and may read whole tables.
     std::vector<CheckRow> criteria() const;
