@@ -157,15 +157,22 @@ CREATE TABLE settings (
   options jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object')
 );
 
--- a trigger as every application has one
+-- triggers as every application has them
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.updated_at := now(); RETURN NEW; END $$;
 CREATE TRIGGER touch BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE FUNCTION log_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO public.audit_log (company_id, action) VALUES (coalesce(NEW.company_id, OLD.company_id), TG_TABLE_NAME || ' ' || lower(TG_OP));
+  RETURN NULL;
+END $$;
+CREATE TRIGGER log_change AFTER INSERT OR UPDATE OR DELETE ON customers FOR EACH ROW EXECUTE FUNCTION log_change();
 
 -- What looks like a hole, and is none:
 -- a view with the rights of who asks
 CREATE VIEW customer_totals WITH (security_invoker) AS
   SELECT c.company_id, c.id, c.name, sum(i.total) AS total FROM customers c LEFT JOIN invoices i ON i.customer_id = c.id GROUP BY c.company_id, c.id, c.name;
--- a function with its owner's rights that reads what is shared
+-- a view and a function with their owner's rights that read what is shared
+CREATE VIEW countries AS SELECT country FROM tax_rates;
 CREATE FUNCTION tax_rate(of_country text) RETURNS numeric LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   AS $$ SELECT t.rate FROM public.tax_rates t WHERE t.country = of_country $$;
 -- a materialised view that only the platform may read
@@ -183,7 +190,7 @@ CREATE PUBLICATION shared FOR TABLE tax_rates;
 
 SET ROLE shop_owner;
 -- Numbers that all tenants draw from one row of keys are not the application's to choose: the error would say whose they are.
-GRANT SELECT ON tax_rates, companies, users, tags, customers, orders, order_items, invoices, payments, documents, notes, audit_log, settings, customer_totals TO shop_app, shop_reader;
+GRANT SELECT ON tax_rates, companies, users, tags, customers, orders, order_items, invoices, payments, documents, notes, audit_log, settings, customer_totals, countries TO shop_app, shop_reader;
 GRANT INSERT (company_id, email, name), UPDATE (email, name, deleted_at), DELETE ON users TO shop_app;
 GRANT INSERT (company_id, name, email, tag_id), UPDATE (name, email, tag_id, deleted_at), DELETE ON customers TO shop_app;
 GRANT INSERT, UPDATE, DELETE ON tags, orders, order_items, documents TO shop_app;
