@@ -2,6 +2,7 @@
 // is of the row's tenant. It fires AFTER, so that it may lead to a row of the same statement. The row that is found is
 // locked FOR KEY SHARE: it can't go before the transaction ends. What becomes of it later is not watched; the
 // set-based check finds it.
+#include "guards/concealment.hpp"
 #include "guards/index_lookup.hpp"
 #include "guards/refusal.hpp"
 
@@ -64,12 +65,15 @@ void check(GuardStatement *statement, const GuardEvent *event) {
                psprintf("%s.", lookup->problem), "SELECT * FROM tenantmig.attach_guard(migration) attaches it anew.");
     Datum key, tenant[max_guard_keys];
     bool nulls[max_guard_keys] = {};
-    if (!as_parameter(way->probe[0].type, id, lookup->parameters[0], &key) ||
-        !look_up(statement, lookup, &key, tenant, nulls, true))
+    auto refuse_missing = [&] {
         refuse(event, id_number,
                psprintf("reference of \"%s\" to %s %s leads to no row", table,
                         guard_excerpt(way->type_column.type, type), shown),
                psprintf("%s has no such row.", lookup->name), "Write the row that is referenced first.");
+    };
+    if (!as_parameter(way->probe[0].type, id, lookup->parameters[0], &key) ||
+        !look_up(statement, lookup, &key, tenant, nulls, true))
+        refuse_missing();
     if (entry->column == 0) return;
     bool no_tenant = false;
     Datum own = heap_getattr(event->row, entry->column, event->columns, &no_tenant);
@@ -79,6 +83,7 @@ void check(GuardStatement *statement, const GuardEvent *event) {
     if (!no_tenant && !nulls[0] && as_parameter(lookup->results[0], tenant[0], plain, &expected) &&
         same(plain, own, expected))
         return;
+    if (hidden_from_writer(lookup->table)) refuse_missing(); // whoever can't see the row must not learn that it exists
     refuse(event, entry->column,
            psprintf("reference of \"%s\" to %s %s leads to another tenant", table,
                     guard_excerpt(way->type_column.type, type), shown),

@@ -5,6 +5,7 @@
 // change meanwhile; the parent's side looks for children with the newest snapshot. Whichever of two transactions comes
 // second waits for the first, and then sees what it has done. A child that may come before its parent (its foreign key
 // is deferrable, or there is none) has no row to lock: both sides lock the key then.
+#include "guards/concealment.hpp"
 #include "guards/index_lookup.hpp"
 #include "guards/refusal.hpp"
 
@@ -16,22 +17,25 @@ namespace tenantmig {
 
 namespace {
 [[noreturn]] void refuse_child(const GuardEntry *entry, const GuardEvent *event, const GuardLookup *parent,
-                               const Datum *key, const char *own, const char *of_parent) {
+                               const Datum *key, const char *own, const char *of_parent, bool hidden) {
     count_refusal();
     StringInfoData keys;
     initStringInfo(&keys);
     for (int i = 0; i < parent->keys; i++)
         appendStringInfo(&keys, "%s%s", i > 0 ? ", " : "", guard_excerpt(parent->parameters[i], key[i]));
-    ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION),
-                    own ? errmsg("tenant key \"%s\" of \"%s\" is not that of its parent", entry->column_name,
-                                 RelationGetRelationName(event->relation))
-                        : errmsg("tenant key \"%s\" of \"%s\" is missing", entry->column_name,
-                                 RelationGetRelationName(event->relation)),
-                    errdetail("The row says %s; its parent %s in %s says %s.", own ? own : "NULL", keys.data,
-                              parent->name, of_parent ? of_parent : "NULL"),
-                    of_parent ? errhint("Write the row with the tenant key of its parent, or choose another parent.")
-                              : errhint("Give the parent its tenant key first."),
-                    errtablecol(event->relation, entry->column)));
+    ereport(ERROR,
+            (errcode(ERRCODE_CHECK_VIOLATION),
+             own ? errmsg("tenant key \"%s\" of \"%s\" is not that of its parent", entry->column_name,
+                          RelationGetRelationName(event->relation))
+                 : errmsg("tenant key \"%s\" of \"%s\" is missing", entry->column_name,
+                          RelationGetRelationName(event->relation)),
+             hidden ? errdetail("The row says %s; its parent %s in %s says otherwise.", own ? own : "NULL", keys.data,
+                                parent->name)
+                    : errdetail("The row says %s; its parent %s in %s says %s.", own ? own : "NULL", keys.data,
+                                parent->name, of_parent ? of_parent : "NULL"),
+             of_parent || hidden ? errhint("Write the row with the tenant key of its parent, or choose another parent.")
+                                 : errhint("Give the parent its tenant key first."),
+             errtablecol(event->relation, entry->column)));
     pg_unreachable();
 }
 
@@ -59,8 +63,15 @@ void check_child(GuardStatement *statement, const GuardEvent *event) {
     if (!null && !nulls[0] && as_parameter(parent->results[0], results[0], type, &expected) &&
         same(type, own, expected))
         return;
+    const bool hidden = hidden_from_writer(parent->table);
+    if (hidden) { // the foreign key's answer about a row that isn't there
+        AttrNumber columns[max_guard_keys];
+        for (int i = 0; i < way->probes; i++)
+            columns[i] = way->probe[i].number;
+        refuse_as_foreign_key(event->relation, event->row, columns, way->probes, parent->table);
+    }
     refuse_child(entry, event, parent, key, null ? nullptr : guard_excerpt(type, own),
-                 nulls[0] ? nullptr : guard_excerpt(parent->results[0], results[0]));
+                 nulls[0] ? nullptr : guard_excerpt(parent->results[0], results[0]), hidden);
 }
 
 bool changed(const GuardEvent *event, AttrNumber number) {
@@ -110,8 +121,11 @@ void check_children(const GuardEvent *event, GuardChildren *list) {
                     errmsg("tenant key \"%s\" of \"%s\" is not that of its children",
                            NameStr(TupleDescAttr(event->columns, list->tenant.number - 1)->attname),
                            RelationGetRelationName(event->relation)),
-                    errdetail("The row %s says %s; a row of %s that refers to it says %s in \"%s\".", keys.data, own,
-                              lookup->name, child, list->tenant_name),
+                    hidden_from_writer(lookup->table)
+                        ? errdetail("The row %s says %s; a row of %s that refers to it says otherwise.", keys.data, own,
+                                    lookup->name)
+                        : errdetail("The row %s says %s; a row of %s that refers to it says %s in \"%s\".", keys.data,
+                                    own, lookup->name, child, list->tenant_name),
                     errhint("Move the children in the same statement, or before."),
                     errtablecol(event->relation, list->tenant.number)));
 }

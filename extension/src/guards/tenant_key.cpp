@@ -5,6 +5,7 @@
 // Lookups (index_lookup.hpp) run nobody's code but the owner's of the table that they read. What they would fail on (a
 // dropped parent, a revoked right) is found when the entry is made: all tables are locked first, and whatever has
 // changed until then has made the entry stale.
+#include "guards/concealment.hpp"
 #include "guards/index_lookup.hpp"
 #include "guards/refusal.hpp"
 
@@ -162,20 +163,44 @@ void note(const GuardEntry *entry, HeapTuple row, Relation relation, const char 
     SPI_finish();
 }
 
-[[noreturn]] void refuse(const GuardEntry *entry, Relation relation, const char *found, const Evidence *evidence) {
+// Whether policies hide from the writer what one of the sources leads to. A contradiction by the first hop is the
+// answer of the foreign key then, as if there were no such row.
+bool conceal(const GuardEntry *entry, Relation relation, HeapTuple row, bool contradiction) {
+    bool hidden = false;
+    for (int i = 0; i < entry->ways; i++) {
+        const GuardWay *way = &entry->way[i];
+        for (int j = 0; j < way->lookups; j++) {
+            if (!hidden_from_writer(way->lookup[j].table)) continue;
+            hidden = true;
+            AttrNumber columns[max_guard_keys];
+            for (int k = 0; k < way->probes; k++)
+                columns[k] = way->probe[k].number;
+            if (contradiction && way->type_column.number == 0)
+                refuse_as_foreign_key(relation, row, columns, way->probes, way->lookup[0].table);
+        }
+    }
+    return hidden;
+}
+
+[[noreturn]] void refuse(const GuardEntry *entry, Relation relation, HeapTuple row, const char *found,
+                         const Evidence *evidence) {
+    const bool hidden = conceal(entry, relation, row, found != nullptr);
     count_refusal();
     if (found)
-        ereport(ERROR, (errcode(ERRCODE_CHECK_VIOLATION),
-                        errmsg("tenant key \"%s\" of \"%s\" contradicts the row's parents", entry->column_name,
-                               RelationGetRelationName(relation)),
-                        errdetail("The row says %s; %s.", found, tell(entry, evidence, true)),
-                        errhint("Write the tenant of its parent, or change the parent first."),
-                        errtablecol(relation, entry->column)));
+        ereport(ERROR,
+                (errcode(ERRCODE_CHECK_VIOLATION),
+                 errmsg("tenant key \"%s\" of \"%s\" contradicts the row's parents", entry->column_name,
+                        RelationGetRelationName(relation)),
+                 hidden ? errdetail("The row says %s; its parents, which row-level security hides, do not.", found)
+                        : errdetail("The row says %s; %s.", found, tell(entry, evidence, true)),
+                 errhint("Write the tenant of its parent, or change the parent first."),
+                 errtablecol(relation, entry->column)));
     ereport(ERROR,
             (errcode(ERRCODE_CHECK_VIOLATION),
              errmsg("tenant key \"%s\" of \"%s\" is missing", entry->column_name, RelationGetRelationName(relation)),
-             evidence->given ? errdetail("Its parents say %s.", tell(entry, evidence, false))
-                             : errdetail("None of its parents names a tenant."),
+             hidden            ? errdetail("What its parents say is hidden by row-level security.")
+             : evidence->given ? errdetail("Its parents say %s.", tell(entry, evidence, false))
+                               : errdetail("None of its parents names a tenant."),
              errhint("Write the row with its tenant."), errtablecol(relation, entry->column)));
     pg_unreachable();
 }
@@ -193,14 +218,14 @@ bool judge(GuardStatement *statement, HeapTuple row, Relation relation, Datum *v
         key = plain(entry->type, key, &type);
         if (evidence.given && (!evidence.agreed || !same(type, evidence.tenant, key))) {
             const char *found = guard_text(type, key);
-            if (entry->mode == core::GuardMode::reject) refuse(entry, relation, found, &evidence);
+            if (entry->mode == core::GuardMode::reject) refuse(entry, relation, row, found, &evidence);
             note(entry, row, relation, "mismatch", found, &evidence);
         } else if (evidence.unreadable) {
             note(entry, row, relation, "unreadable", guard_text(type, key), &evidence);
         }
         return false;
     }
-    if (entry->mode == core::GuardMode::reject) refuse(entry, relation, nullptr, &evidence);
+    if (entry->mode == core::GuardMode::reject) refuse(entry, relation, row, nullptr, &evidence);
     const char *kind = nullptr;
     if (entry->mode == core::GuardMode::warn)
         kind = "null_key";
