@@ -37,6 +37,7 @@ constexpr Right rights[] = {
     {"lint", viewer},
     {"lint_report", viewer},
     {"benchmark", viewer},
+    {"isolation_speed", viewer},
     {"daily_report", viewer},
     {"undo_script", viewer},
     {"unpack", viewer},
