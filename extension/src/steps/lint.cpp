@@ -234,8 +234,12 @@ SpecNames read_specs(const LintModel &model, const LintOptions &options, Oid roo
             add(step.column);
         for (const core::ConstraintStep &step : spec.constraints)
             if (step.references_table == spec.tenants_table) add(step.column);
+        for (const core::IsolateStep &step : spec.isolations)
+            for (const core::IsolateTable &table : step.tables)
+                add(table.column);
         for (const core::Exemption &exemption : spec.exempt)
-            names.exemptions.emplace_back(exemption, migration.name);
+            if (!exemption.finding.starts_with("probe.")) // of probe_isolation()
+                names.exemptions.emplace_back(exemption, migration.name);
     }
     return names;
 }
@@ -324,7 +328,7 @@ std::vector<core::Finding> lint_schema(const LintOptions &options) {
     find_tenant_keys(model, root, options.tenant_key.value_or(names.root_key), names.keys, options.schemas);
     Lint lint(model, options.with_data);
     for (auto *check : {lint_tables, lint_tenant_keys, lint_foreign_keys, lint_references, lint_indexes, lint_unique,
-                        lint_enums, lint_json, lint_columns, lint_polymorphic, lint_soft_delete})
+                        lint_enums, lint_json, lint_columns, lint_polymorphic, lint_soft_delete, lint_isolation})
         check(lint);
     apply_exemptions(lint, names, options);
     std::stable_sort(lint.findings.begin(), lint.findings.end(), [](const core::Finding &a, const core::Finding &b) {

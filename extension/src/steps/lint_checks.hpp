@@ -74,5 +74,6 @@ void lint_json(Lint &lint);
 void lint_columns(Lint &lint);
 void lint_polymorphic(Lint &lint);
 void lint_soft_delete(Lint &lint);
+void lint_isolation(Lint &lint);
 
 } // namespace tenantmig

@@ -1,0 +1,230 @@
+// Ways around policies: views and functions that read as somebody else, copies of the rows, and what is published.
+#include "core/excerpt.hpp"
+
+#include "catalog/own_tables.hpp"
+#include "steps/lint_isolation.hpp"
+
+#include <cctype>
+
+namespace tenantmig {
+
+namespace {
+const std::set<std::string> reading = {"SELECT"};
+
+bool for_application(const IsolationModel &model, const std::map<Oid, std::set<std::string>> &grantees) {
+    return std::any_of(grantees.begin(), grantees.end(), [&](const auto &entry) {
+        return entry.first == everybody || std::any_of(model.application.begin(), model.application.end(),
+                                                       [&](Oid role) { return model.has(role, entry.first); });
+    });
+}
+
+// Who can read a view: by a right on it, or on one that reads it as its owner.
+std::map<Oid, std::set<std::string>> readers_of(const IsolationModel &model, const LintView &view,
+                                                std::set<Oid> &seen) {
+    auto result = model.granted(model.rights(view.oid), reading, true);
+    for (const auto &[oid, above] : model.views)
+        if (above.reads.contains(view.oid) && seen.insert(oid).second)
+            for (const auto &[grantee, privileges] : readers_of(model, above, seen))
+                result[grantee].insert(privileges.begin(), privileges.end());
+    result.erase(view.owner);
+    return result;
+}
+
+// Tables that a view reads, itself or through other views, whoever they are read as.
+void tables_below(const IsolationModel &model, const std::set<Oid> &reads, std::set<Oid> &seen,
+                  std::set<const SecuredTable *> &tables) {
+    for (Oid oid : reads) {
+        if (!seen.insert(oid).second) continue;
+        if (const SecuredTable *table = model.find(oid); table && table->row_security && !table->keys.empty())
+            tables.insert(table);
+        if (const auto view = model.views.find(oid); view != model.views.end() && !view->second.materialized)
+            tables_below(model, view->second.reads, seen, tables);
+    }
+}
+
+std::string labels(const std::set<const SecuredTable *> &tables) {
+    std::set<std::string> names;
+    for (const SecuredTable *table : tables)
+        names.insert(table->label());
+    return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::string why(const IsolationModel &model, Oid owner, const std::set<const SecuredTable *> &tables) {
+    const auto role = model.roles.find(owner);
+    if (role != model.roles.end() && role->second.superuser) return "is a superuser";
+    if (role != model.roles.end() && role->second.bypasses) return "has BYPASSRLS";
+    for (const SecuredTable *table : tables)
+        if (!model.confined(*table, owner, 'r', false)) return "sees all tenants by a policy";
+    return "owns the table, on which row-level security is not forced";
+}
+
+// Tables are read as the view's owner, whoever asks, unless the view is security_invoker.
+void check_view(Lint &lint, const IsolationModel &model, const LintView &view) {
+    if (view.invoker) return;
+    std::set<const SecuredTable *> tables;
+    for (Oid oid : view.reads)
+        if (const SecuredTable *table = model.find(oid);
+            table && table->row_security && !table->keys.empty() && model.sees_all(view.owner, *table))
+            tables.insert(table);
+    if (tables.empty()) return;
+    std::set<Oid> seen{view.oid};
+    const auto readers = readers_of(model, view, seen);
+    if (readers.empty()) return;
+    lint.add(for_application(model, readers) ? Severity::error : Severity::warning, "owner_view", view.label(),
+             fmt::format("It reads {} as its owner {}, which {}, and {} may read it: all tenants' rows.",
+                         labels(tables), model.role(view.owner), why(model, view.owner, tables), model.names(readers)),
+             fmt::format("ALTER VIEW {} SET (security_invoker = true);", view.label()));
+}
+
+// Rows of all tenants that were stored when it was refreshed; there are no policies on it.
+void check_materialized(Lint &lint, const IsolationModel &model, const LintView &view) {
+    std::set<const SecuredTable *> tables;
+    std::set<Oid> below, seen{view.oid};
+    tables_below(model, view.reads, below, tables);
+    if (tables.empty()) return;
+    const auto readers = readers_of(model, view, seen);
+    if (readers.empty()) return;
+    lint.add(for_application(model, readers) ? Severity::error : Severity::warning, "materialized_view", view.label(),
+             fmt::format("It keeps rows of {}, no policy can be put on it, and {} may read it.", labels(tables),
+                         model.names(readers)),
+             fmt::format("REVOKE SELECT ON {} FROM {}; -- and give a view that compares the tenant key", view.label(),
+                         model.names(readers)));
+}
+
+// Who can call a function: has the right, and USAGE on its schema.
+std::map<Oid, std::set<std::string>> callers_of(const IsolationModel &model, const LintFunction &function) {
+    auto result = model.granted(model.function_rights(function.oid), {"EXECUTE"}, true);
+    for (auto at = result.begin(); at != result.end();) {
+        bool reached = model.usable_schema(at->first, function.schema);
+        if (at->first == everybody && !reached)
+            reached = std::any_of(model.application.begin(), model.application.end(),
+                                  [&](Oid role) { return model.usable_schema(role, function.schema); });
+        at = reached ? std::next(at) : result.erase(at);
+    }
+    return result;
+}
+
+// What a function reads or changes: by dependency where PostgreSQL keeps its body parsed, else by the names that occur
+// in its text.
+std::set<const SecuredTable *> tables_of(const IsolationModel &model, const LintFunction &function) {
+    std::set<const SecuredTable *> tables;
+    std::set<Oid> reads = function.reads, seen;
+    if (!function.stored_body) {
+        const std::set<std::string> words = words_of(function.source);
+        for (const SecuredTable &table : model.tables)
+            if (words.contains(table.name)) reads.insert(table.oid);
+        for (const auto &[oid, view] : model.views)
+            if (words.contains(view.name)) reads.insert(oid);
+    }
+    tables_below(model, reads, seen, tables);
+    return tables;
+}
+
+void check_function(Lint &lint, const IsolationModel &model, const LintFunction &function) {
+    const char *kind = function.procedure ? "PROCEDURE" : "FUNCTION";
+    const auto callers = callers_of(model, function);
+    if (callers.empty() || function.trigger) return;
+    const bool application = for_application(model, callers);
+    if (function.leakproof && application && function.language != "c" && function.language != "internal")
+        lint.add(Severity::warning, "leakproof_function", function.label(),
+                 fmt::format("It is called LEAKPROOF, so it is asked about rows before policies are; whatever it says "
+                             "or raises about them reaches {}.",
+                             model.names(callers)),
+                 fmt::format("ALTER {} {} NOT LEAKPROOF;", kind, function.label()));
+    if (!function.definer) return;
+    std::set<const SecuredTable *> tables;
+    bool past = false; // its owner sees all tenants somewhere
+    for (const SecuredTable &table : model.tables)
+        past = past || (table.row_security && !table.keys.empty() && model.sees_all(function.owner, table));
+    if (!past) return;
+    for (const SecuredTable *table : tables_of(model, function))
+        if (model.sees_all(function.owner, *table)) tables.insert(table);
+    const std::string revoke =
+        fmt::format("REVOKE EXECUTE ON {} {} FROM {};", kind, function.label(), model.names(callers));
+    if (!tables.empty())
+        lint.add(application ? Severity::error : Severity::warning, "definer_function", function.label(),
+                 fmt::format("SECURITY DEFINER: it {} {} as its owner {}, which {}, and {} may call it.",
+                             function.stored_body ? "uses" : "names", labels(tables), model.role(function.owner),
+                             why(model, function.owner, tables), model.names(callers)),
+                 fmt::format("ALTER {} {} SECURITY INVOKER; -- or {}", kind, function.label(), revoke));
+    if (!function.pinned && !function.stored_body && function.language != "c" && function.language != "internal" &&
+        application)
+        lint.add(
+            Severity::error, "definer_search_path", function.label(),
+            fmt::format("SECURITY DEFINER without a search_path of its own: whoever calls it chooses which tables "
+                        "and functions its names mean, and they run as {}, which sees all tenants.",
+                        model.role(function.owner)),
+            fmt::format("ALTER {} {} SET search_path = {}, pg_temp;", kind, function.label(), quoted(function.schema)));
+}
+
+// A subscriber gets the rows of all tenants; policies are not asked.
+void check_published(Lint &lint, const IsolationModel &model) {
+    Rows rows = own_query(
+        "SELECT p.pubname, c.oid::bigint, (SELECT to_jsonb(r) ->> 'prqual' FROM pg_publication_rel r WHERE r.prpubid = "
+        "b.oid AND r.prrelid = c.oid) FROM pg_publication_tables p JOIN pg_publication b ON b.pubname = p.pubname JOIN "
+        "pg_namespace n ON n.nspname = p.schemaname JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = "
+        "p.tablename ORDER BY 1, 2");
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        const SecuredTable *table = model.find(static_cast<Oid>(rows.bigint(i, 2)));
+        if (!table || !table->row_security || table->keys.empty()) continue;
+        if (const auto filter = rows.text(i, 3); filter && tree_confined(table->oid, *filter, table->keys)) continue;
+        const std::string publication = rows.text_or(i, 1);
+        lint.add(
+            Severity::warning, "published", table->part(publication),
+            fmt::format("Publication {} sends the rows of all tenants: policies are not asked.", quoted(publication)),
+            fmt::format("-- ALTER PUBLICATION {} SET TABLE {} WHERE ({} = …); or let every subscriber be trusted "
+                        "with all tenants",
+                        quoted(publication), table->label(), quoted(table->key_names.front())));
+    }
+}
+} // namespace
+
+std::set<std::string> words_of(const std::string &source) {
+    std::set<std::string> words;
+    const std::size_t size = source.size();
+    const auto letter = [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '$' || (c & 0x80) != 0;
+    };
+    for (std::size_t i = 0; i < size;) {
+        std::string word;
+        if (source.compare(i, 2, "--") == 0) {
+            i = std::min(source.find('\n', i), size);
+            continue;
+        }
+        if (source.compare(i, 2, "/*") == 0) {
+            i = std::min(source.find("*/", i + 2), size - 2) + 2;
+            continue;
+        }
+        if (source[i] == '"') {
+            for (i++; i < size; i++) {
+                if (source[i] == '"' && (i + 1 >= size || source[i + 1] != '"')) break;
+                if (source[i] == '"') i++;
+                word += source[i];
+            }
+            i++;
+        } else if (letter(source[i])) {
+            for (; i < size && letter(source[i]); i++)
+                word += static_cast<char>((source[i] & 0x80) ? source[i]
+                                                             : std::tolower(static_cast<unsigned char>(source[i])));
+        } else {
+            i++;
+            continue;
+        }
+        std::size_t next = i;
+        while (next < size && std::isspace(static_cast<unsigned char>(source[next])))
+            next++;
+        if (next < size && source[next] == '(') words.insert(word + "(");
+        words.insert(std::move(word));
+    }
+    return words;
+}
+
+void lint_ways_around(Lint &lint, const IsolationModel &model) {
+    for (const auto &[oid, view] : model.views)
+        view.materialized ? check_materialized(lint, model, view) : check_view(lint, model, view);
+    for (const auto &[oid, function] : model.functions)
+        check_function(lint, model, function);
+    check_published(lint, model);
+}
+
+} // namespace tenantmig
