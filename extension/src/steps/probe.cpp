@@ -7,16 +7,14 @@
 #include "bridge/memory.hpp"
 #include "bridge/query_timeout.hpp"
 #include "bridge/results.hpp"
-#include "bridge/subtransaction.hpp"
 #include "steps/probe_facts.hpp"
 #include "steps/probe_scope.hpp"
+#include "steps/probe_session.hpp"
 
 #include <chrono>
 
 namespace tenantmig {
 
-[[gnu::weak]] void probe_counts(Probe &probe);
-[[gnu::weak]] void probe_settings(Probe &probe);
 [[gnu::weak]] void probe_reads(Probe &probe);
 [[gnu::weak]] void probe_writes(Probe &probe);
 [[gnu::weak]] void probe_keys(Probe &probe);
@@ -27,7 +25,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr int attempt_limit_ms = 60'000;
 constexpr long row_limit = 10'000; // of a result that nobody keeps
-constexpr std::size_t shown_bytes = 200;
+constexpr std::size_t shown_bytes = 140;
 
 // Other people's text in a cell: one line, cut at a whole character.
 std::string one_line(std::string_view text, std::size_t limit = shown_bytes) {
@@ -42,21 +40,6 @@ std::string one_line(std::string_view text, std::size_t limit = shown_bytes) {
     return result;
 }
 
-void set_here(const char *name, const char *value, GucContext context = PGC_USERSET) {
-    // GUC_ACTION_LOCAL: undone with the subtransaction
-    (void)set_config_option(name, value, context, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
-}
-
-// The search_path that a session of the role has: whoever calls must not change what its functions find.
-std::string search_path_of(Oid role) {
-    Rows rows = own_query("SELECT pg_catalog.substr(c.entry, 13) FROM pg_catalog.pg_db_role_setting s, "
-                          "pg_catalog.unnest(s.setconfig) AS c (entry) WHERE s.setrole IN ($1, 0) AND s.setdatabase IN "
-                          "(0, (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = "
-                          "pg_catalog.current_database())) AND c.entry LIKE 'search\\_path=%' ORDER BY s.setrole = 0, "
-                          "s.setdatabase = 0 LIMIT 1",
-                          {{OIDOID, ObjectIdGetDatum(role), false}});
-    return rows.empty() ? "\"$user\", public" : rows.text_or(0, 1);
-}
 } // namespace
 
 std::string Attempt::shown() const {
@@ -89,7 +72,6 @@ struct Probe::State {
     std::vector<ProbeRow> rows;
     // Progress
     std::size_t number = 0;
-    const char *group = "";
     int group_number = 0, group_count = 1;
     std::size_t current = 0;
     std::int64_t attempts = 0;
@@ -115,14 +97,18 @@ struct Progress {
 void Probe::State::tell_progress() {
     const auto now = Clock::now();
     if (now - progress.told < std::chrono::seconds(2) || tables.empty()) return;
-    progress.told = now;
+    progress.told = now - std::chrono::seconds(1); // then once a second
     const double seconds = std::chrono::duration<double>(now - progress.started).count();
     const double groups = static_cast<double>(number) * group_count + group_number;
     const double share = (groups + static_cast<double>(current) / static_cast<double>(tables.size())) /
                          (static_cast<double>(scope.roles.size()) * group_count);
-    notice(fmt::format("probing {} as {}: table {} of {} ({}), {:.0f} attempts/s, {:.0f} s so far{}", group,
-                       one_line(quoted(role_name)), current + 1, tables.size(), one_line(tables[current].table.label()),
-                       static_cast<double>(attempts) / seconds, seconds,
+    std::int64_t failed = 0;
+    for (const ProbeRow &row : rows)
+        failed += row.status == "FAIL";
+    const auto count = static_cast<double>(tables.size());
+    notice(fmt::format("{:.0f} of {} tables, {} attempts as {} ({:.0f}/s), {} FAIL, {:.0f} s{}",
+                       std::floor(share * count), tables.size(), attempts, one_line(quoted(role_name)),
+                       static_cast<double>(attempts) / seconds, failed, seconds,
                        share > 0 ? fmt::format(", about {:.0f} s to go", seconds / share - seconds) : ""));
 }
 
@@ -134,7 +120,7 @@ Probe::Probe(const ProbeOptions &options, const ProbeScope &scope, std::size_t n
     state_->role_name = role.name;
     const Oid oid = role.oid;
     state_->superuser = pg_call([oid] { return superuser_arg(oid); });
-    state_->search_path = search_path_of(role.oid);
+    state_->search_path = application_search_path(role.oid);
     for (const ProbeTable &table : scope.tables) {
         const auto meant = scope.roles_of.find(table.table.oid);
         if (meant != scope.roles_of.end() &&
@@ -181,8 +167,7 @@ const std::string &Probe::unread(const ProbeTable &table) const {
     return state_->of(table).problem;
 }
 
-void Probe::begin_group(const char *name, int number, int count) {
-    state_->group = name;
+void Probe::begin_group(int number, int count) {
     state_->group_number = number;
     state_->group_count = count;
     state_->current = 0;
@@ -213,38 +198,6 @@ ProbeSession Probe::session(const ProbeTable &table, std::optional<std::string> 
 }
 
 namespace {
-// Takes on the session's identity and settings, to the end of the subtransaction.
-void enter(const ProbeSession &session, const std::string &path) {
-    const char *setting = session.setting.c_str();
-    const char *tenant = session.tenant ? session.tenant->c_str() : nullptr;
-    const char *search_path = path.c_str();
-    const Oid role = session.role;
-    pg_call([=] {
-        set_here("search_path", search_path);
-        set_here("datestyle", "ISO, YMD");
-        set_here("intervalstyle", "postgres");
-        set_here("timezone", "UTC");
-        set_here("extra_float_digits", "1");
-        set_here("bytea_output", "hex");
-        set_here("row_security", "on");
-        set_here("lock_timeout", "1s");
-        set_here("client_min_messages", "error"); // what the tables' triggers say is not for the caller
-        set_here("exit_on_error", "off");
-        set_here("jit", "off");
-        set_here("max_parallel_workers_per_gather", "0");
-        set_here("session_replication_role", "origin", PGC_SUSET);
-        if (tenant)
-            set_here(setting, tenant);
-        else if (GetConfigOption(setting, true, false))
-            set_here(setting, "");
-        Oid user;
-        int context;
-        GetUserIdAndSecContext(&user, &context);
-        SetUserIdAndSecContext(role, (context & ~SECURITY_NOFORCE_RLS) | SECURITY_RESTRICTED_OPERATION |
-                                         SECURITY_LOCAL_USERID_CHANGE);
-    });
-}
-
 // The cells of the statement that has just been run.
 ProbeMatrix cells_of(const Rows &rows, std::size_t count) {
     ProbeMatrix matrix;
@@ -279,8 +232,7 @@ Attempt Probe::attempt_work(const ProbeSession &session, const std::function<Att
     bool entered = false;
     MemoryScope memory;
     try {
-        Subtransaction undone;
-        enter(session, state_->search_path);
+        ApplicationSession undone(session, state_->search_path);
         entered = true;
         QueryTimeout limit(attempt_limit_ms);
         try {
@@ -301,6 +253,7 @@ Attempt Probe::attempt_work(const ProbeSession &session, const std::function<Att
         result.sqlstate = unpack_sql_state(data->sqlerrcode);
         result.message = data->message ? data->message : "";
         result.constraint = data->constraint_name ? data->constraint_name : "";
+        result.table = data->table_name ? data->table_name : "";
     }
     return result;
 }
@@ -359,21 +312,19 @@ namespace {
 std::vector<ProbeRow> probe_role(const ProbeOptions &options, const ProbeScope &scope, std::size_t number,
                                  ProbeFacts &facts) {
     struct Group {
-        const char *name;
         void (*run)(Probe &);
         bool attacks; // false: judges from the catalogue, also a superuser
     };
     const Group groups[] = {
-        {"rights", probe_rights, false},  {"settings", probe_settings, true}, {"counts", probe_counts, true},
-        {"reads", probe_reads, true},     {"writes", probe_writes, true},     {"keys", probe_keys, true},
-        {"objects", probe_objects, true},
+        {probe_rights, false}, {probe_settings, true}, {probe_counts, true},  {probe_reads, true},
+        {probe_writes, true},  {probe_keys, true},     {probe_objects, true},
     };
     Probe probe(options, scope, number, facts);
     const bool super = pg_call([role = probe.role()] { return superuser_arg(role); });
     int done = 0;
     for (const Group &group : groups) {
         if (group.run && (!super || !group.attacks)) {
-            probe.begin_group(group.name, done, static_cast<int>(std::size(groups)));
+            probe.begin_group(done, static_cast<int>(std::size(groups)));
             group.run(probe);
         }
         done++;

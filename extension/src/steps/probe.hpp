@@ -47,11 +47,11 @@ struct ProbeSession { // under whose name an attempt is made
 
 using ProbeMatrix = std::vector<std::vector<std::optional<std::string>>>;
 
-struct Attempt {                     // what became of one
-    std::string sqlstate;            // empty: it was carried out
-    std::string message, constraint; // of the error; the constraint that it names
-    std::int64_t rows = 0;           // returned, or written
-    ProbeMatrix values;              // of the first rows, as many as were asked for
+struct Attempt {                            // what became of one
+    std::string sqlstate;                   // empty: it was carried out
+    std::string message, constraint, table; // of the error; the constraint and the table that it names
+    std::int64_t rows = 0;                  // returned, or written
+    ProbeMatrix values;                     // of the first rows, as many as were asked for
     bool refused() const { return !sqlstate.empty(); }
     // It tells nothing of the isolation: locked, too slow, a read-only transaction, out of some resource.
     bool undecided() const;
@@ -120,7 +120,7 @@ public:
              const std::string &remedy);
     const std::vector<ProbeRow> &rows() const;
     // The group that begins, for the line of progress; `number` of `count`.
-    void begin_group(const char *name, int number, int count);
+    void begin_group(int number, int count);
 
 private:
     struct State;

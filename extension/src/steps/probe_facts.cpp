@@ -18,8 +18,8 @@ std::string facts_query(const ProbeTable &table, bool named) {
         "WHERE g.k IS NULL ORDER BY 5",
         quoted(table.key.name), table.table.sql(),
         named ? "r.name OPERATOR(pg_catalog.=) ANY ($1)"
-              : "r.place OPERATOR(pg_catalog.<=) $1 OR r.place OPERATOR(pg_catalog.>) r.tenants "
-                "OPERATOR(pg_catalog.-) $2");
+              : "r.place OPERATOR(pg_catalog.<=) $1 OR r.place OPERATOR(pg_catalog.>) (r.tenants "
+                "OPERATOR(pg_catalog.-) $2)");
 }
 } // namespace
 

@@ -1,0 +1,168 @@
+#include "core/undo_text.hpp"
+
+#include "catalog/own_tables.hpp"
+#include "steps/probe_attack.hpp"
+
+namespace tenantmig {
+
+ProbeAccess probe_access(const Probe &probe, const ProbeTable &table) {
+    ProbeAccess access;
+    Rows rows = own_query(
+        "SELECT a.attnum::integer, has_schema_privilege($1, c.relnamespace, 'USAGE'), has_table_privilege($1, c.oid, "
+        "'SELECT'), has_table_privilege($1, c.oid, 'DELETE'), c.relhasrules, has_column_privilege($1, c.oid, a.attnum, "
+        "'SELECT'), has_column_privilege($1, c.oid, a.attnum, 'INSERT'), has_column_privilege($1, c.oid, a.attnum, "
+        "'UPDATE') FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped "
+        "WHERE c.oid = $2",
+        {{OIDOID, ObjectIdGetDatum(probe.role()), false}, {OIDOID, ObjectIdGetDatum(table.table.oid), false}});
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        const auto number = static_cast<AttrNumber>(rows.bigint(i, 1));
+        access.usage = rows.boolean(i, 2);
+        access.select = rows.boolean(i, 3);
+        access.removal = rows.boolean(i, 4);
+        access.rules = rows.boolean(i, 5);
+        if (rows.boolean(i, 6)) access.reads.insert(number);
+        if (rows.boolean(i, 7)) access.inserts.insert(number);
+        if (rows.boolean(i, 8)) access.updates.insert(number);
+    }
+    return access;
+}
+
+std::string key_is(const ProbeTable &table, int parameter) {
+    return fmt::format("t.{} {} ${}", quoted(table.key.name), equality_operator(table.key.type), parameter);
+}
+
+std::string key_is_not(const ProbeTable &table, int parameter) {
+    return "(" + key_is(table, parameter) + ") IS NOT TRUE";
+}
+
+namespace {
+struct PolicyText {
+    std::string name, text;
+    char command = '*';
+};
+
+std::string new_condition(const ProbeTable &table, const PolicyText &policy) {
+    const std::string condition = tenant_condition(table.key, table.setting);
+    const std::string alter = fmt::format("ALTER POLICY {} ON {}", quoted(policy.name), table.table.label());
+    if (policy.command == 'a') return fmt::format("{} WITH CHECK ({});", alter, condition);
+    if (policy.command == 'r' || policy.command == 'd') return fmt::format("{} USING ({});", alter, condition);
+    return fmt::format("{} USING ({}) WITH CHECK ({});", alter, condition, condition);
+}
+} // namespace
+
+std::string policy_remedy(const Probe &probe, const ProbeTable &table, char command) {
+    const std::string label = table.table.label(), role = probe.role_label();
+    const Value role_value{OIDOID, ObjectIdGetDatum(probe.role()), false};
+    const Value oid{OIDOID, ObjectIdGetDatum(table.table.oid), false};
+    Rows facts =
+        own_query("SELECT r.rolbypassrls, c.relrowsecurity, c.relforcerowsecurity, pg_has_role($1, c.relowner, "
+                  "'USAGE'), c.relowner = $1, c.relowner::bigint FROM pg_class c, pg_roles r WHERE c.oid = $2 "
+                  "AND r.oid = $1",
+                  {role_value, oid});
+    if (facts.empty()) return "The table or the role is gone: call probe_isolation again.";
+    if (facts.boolean(0, 1)) return fmt::format("ALTER ROLE {} NOBYPASSRLS;", role);
+    const bool enabled = facts.boolean(0, 2), forced = facts.boolean(0, 3);
+    const bool owns = facts.boolean(0, 4), is_owner = facts.boolean(0, 5);
+    const std::string owner = quoted(role_name(static_cast<Oid>(facts.bigint(0, 6))));
+    Rows rows =
+        own_query("SELECT p.polname, p.polcmd, concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), "
+                  "pg_get_expr(p.polwithcheck, p.polrelid)) FROM pg_policy p WHERE p.polrelid = $2 AND "
+                  "p.polpermissive AND p.polcmd IN ('*', $3) AND EXISTS (SELECT FROM unnest(p.polroles) AS r "
+                  "(oid) WHERE CASE WHEN r.oid = 0 THEN true ELSE pg_has_role($1, r.oid, 'USAGE') END) ORDER BY 1",
+                  {role_value, oid, {CHAROID, CharGetDatum(command), false}});
+    std::vector<PolicyText> policies, strangers; // strangers: that say nothing of the setting
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        const std::string kind = rows.text_or(i, 2);
+        policies.push_back({rows.text_or(i, 1), rows.text_or(i, 3), kind.empty() ? '*' : kind.front()});
+        if (policies.back().text.find(table.setting) == std::string::npos) strangers.push_back(policies.back());
+    }
+    if (!enabled) {
+        const std::string enable = fmt::format("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", label);
+        if (!policies.empty()) return enable;
+        const std::string condition = tenant_condition(table.key, table.setting);
+        return fmt::format("CREATE POLICY {} ON {} TO {} USING ({}) WITH CHECK ({}); {}", tenant_policy, label, role,
+                           condition, condition, enable);
+    }
+    if (owns && !forced)
+        return is_owner ? fmt::format("ALTER TABLE {} FORCE ROW LEVEL SECURITY;", label)
+                        : fmt::format("REVOKE {} FROM {};", owner, role);
+    if (policies.size() == 1) return new_condition(table, policies.front());
+    if (strangers.size() == 1) return new_condition(table, strangers.front());
+    std::string names;
+    for (const PolicyText &policy : strangers.empty() ? policies : strangers)
+        names += (names.empty() ? "" : ", ") + quoted(policy.name);
+    if (names.empty())
+        return fmt::format("No policy lets {} do this: look for a function or a trigger that writes for it.", role);
+    return fmt::format("Permissive policies add up, and one of {} on {} lets {} through: drop it, or let it compare {} "
+                       "with the setting {}.",
+                       names, label, role, quoted(table.key.name), table.setting);
+}
+
+std::optional<ProbeSample> probe_sample(const Probe &probe, const ProbeTable &table, const std::string &tenant) {
+    ProbeSample sample;
+    bool primary = false;
+    sample.identity = row_identity(table.table.oid, &primary);
+    std::string list = "t.ctid, t.tableoid";
+    for (const Column &column : table.table.columns)
+        list += ", t." + quoted(column.name);
+    const Value key = Probe::key_value(table, tenant);
+    const auto matrix = probe.as_owner(
+        table.table, fmt::format("SELECT {} FROM {} AS t WHERE {} LIMIT 1", list, table.table.sql(), key_is(table, 1)),
+        {{key}}, 1);
+    if (!matrix || matrix->empty()) return std::nullopt;
+    const auto &row = matrix->front();
+    sample.ctid = row.at(0).value_or("");
+    sample.tableoid = row.at(1).value_or("");
+    std::size_t place = 2;
+    for (const Column &column : table.table.columns)
+        sample.cells.emplace(column.number, row.at(place++));
+    return sample;
+}
+
+Value cell_value(const Column &column, const std::optional<std::string> &text) {
+    if (!text) return null_value(column.type);
+    return {column.type, datum_from_text(column.type, column.typmod, *text), false};
+}
+
+std::string sample_is(const ProbeTable &table, const ProbeSample &sample, std::vector<Value> &values) {
+    if (sample.identity.empty()) {
+        values.push_back({TIDOID, datum_from_text(TIDOID, -1, sample.ctid), false});
+        values.push_back({OIDOID, datum_from_text(OIDOID, -1, sample.tableoid), false});
+        return fmt::format("t.ctid OPERATOR(pg_catalog.=) ${} AND t.tableoid OPERATOR(pg_catalog.=) ${}",
+                           values.size() - 1, values.size());
+    }
+    std::string condition;
+    for (const AttrNumber number : sample.identity) {
+        const Column &column = table.table.at(number);
+        values.push_back(cell_value(column, sample.cells.at(number)));
+        condition += fmt::format("{}t.{} {} ${}", condition.empty() ? "" : " AND ", quoted(column.name),
+                                 equality_operator(column.type), values.size());
+    }
+    return condition;
+}
+
+bool can_find(const ProbeAccess &access, const ProbeSample &sample) {
+    if (!access.usage) return false;
+    if (sample.identity.empty()) return access.select;
+    return std::all_of(sample.identity.begin(), sample.identity.end(),
+                       [&](AttrNumber number) { return access.reads_column(number); });
+}
+
+std::string sample_label(const ProbeTable &table, const ProbeSample &sample) {
+    if (sample.identity.empty()) return "ctid " + sample.ctid;
+    std::string label;
+    for (const AttrNumber number : sample.identity)
+        label += fmt::format("{}{} {}", label.empty() ? "" : ", ", quoted(table.table.at(number).name),
+                             sample.cells.at(number).value_or("NULL"));
+    return label;
+}
+
+std::string rows_of(std::int64_t count, const char *what) {
+    return fmt::format("{} {}{}", count, count == 1 ? "row" : "rows", what);
+}
+
+std::string limited_rows(std::int64_t count) {
+    return count >= seen_limit ? fmt::format("{} rows or more", seen_limit) : rows_of(count, "");
+}
+
+} // namespace tenantmig

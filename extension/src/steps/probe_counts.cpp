@@ -1,0 +1,181 @@
+// Each tenant sees exactly its rows, all of them together see all rows, rows without a tenant nobody. The owner's
+// counts and the tenants' are of one snapshot.
+#include "core/excerpt.hpp"
+
+#include "steps/probe_attack.hpp"
+
+#include <chrono>
+
+namespace tenantmig {
+
+namespace {
+constexpr auto table_limit = std::chrono::seconds(60);
+constexpr int enough = 20; // tenants that see too much: the rest would not say more
+
+struct Tally {
+    std::int64_t tenants = 0, seen = 0, foreign = 0, nulls = 0; // tenants: that were counted
+    std::int64_t leaking = 0, lacking = 0;                      // tenants that see others' rows, not all of their own
+    std::string first_leak, first_lack, undecided, refused;
+    bool whole = true;
+};
+
+std::string count_query(const ProbeTable &table, const char *relation) {
+    return fmt::format("SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE {}), pg_catalog.count(*) FILTER "
+                       "(WHERE t.{} IS NULL) FROM {} AS t",
+                       key_is(table, 1), quoted(table.key.name), relation);
+}
+
+std::int64_t number(const std::optional<std::string> &cell) {
+    return cell ? std::strtoll(cell->c_str(), nullptr, 10) : 0;
+}
+
+void count_tenant(const Probe &probe, const ProbeTable &table, const ProbeAccess &access, const std::string &tenant,
+                  std::int64_t owned, Tally &tally) {
+    const ProbeSession session = probe.session(table, tenant);
+    Attempt attempt;
+    if (access.reads_column(table.key.number))
+        attempt =
+            probe.read(session, count_query(table, table.table.sql().c_str()), {Probe::key_value(table, tenant)}, 1);
+    else // rows can be counted all the same, if not told apart
+        attempt = probe.read(session, fmt::format("SELECT pg_catalog.count(*) FROM {} AS t", table.table.sql()), {}, 1);
+    if (attempt.undecided()) {
+        tally.undecided = attempt.shown();
+        tally.whole = false;
+        return;
+    }
+    tally.tenants++;
+    std::int64_t seen = 0, own = 0, nulls = 0;
+    if (attempt.refused()) {
+        if (tally.refused.empty()) tally.refused = fmt::format("tenant {}: {}", tenant, attempt.shown());
+    } else {
+        const auto &cells = attempt.values.at(0);
+        seen = number(cells.at(0));
+        own = cells.size() > 1 ? number(cells.at(1)) : std::min(seen, owned);
+        nulls = cells.size() > 1 ? number(cells.at(2)) : 0;
+    }
+    tally.seen += seen;
+    tally.nulls += nulls;
+    if (const std::int64_t foreign = seen - own - nulls; foreign > 0) {
+        tally.foreign += foreign;
+        if (tally.leaking++ == 0) tally.first_leak = fmt::format("tenant {} sees {} rows of others", tenant, foreign);
+    }
+    if (own != owned && tally.lacking++ == 0)
+        tally.first_lack = fmt::format("tenant {} sees {} of its {} rows", tenant, own, owned);
+}
+
+void report(Probe &probe, const ProbeTable &table, const Tally &tally) {
+    const std::string counted = probe.all_owned(table)
+                                    ? fmt::format("{} tenants", tally.tenants)
+                                    : fmt::format("{} of {} tenants", tally.tenants, probe.tenant_count(table));
+    const auto more = [](std::int64_t count) {
+        return count > 1 ? fmt::format(", and {} more tenants", count - 1) : std::string();
+    };
+    if (tally.tenants == 0) {
+        probe.add(&table, {}, "foreign_rows", {}, nullptr, "0 rows of others", tally.undecided, "SKIP",
+                  "Try again when the table is not locked, or raise the speed of the query under the policy.");
+        return;
+    }
+    if (tally.leaking > 0)
+        probe.add(&table, {}, "foreign_rows", {}, nullptr, "0 rows of others", tally.first_leak + more(tally.leaking),
+                  "FAIL", policy_remedy(probe, table, 'r'));
+    else
+        probe.add(&table, {}, "foreign_rows", {}, nullptr, "0 rows of others",
+                  fmt::format("0 rows of others ({})", counted), "PASS", {});
+    if (tally.lacking > 0)
+        probe.add(&table, {}, "own_rows", {}, nullptr, "each tenant all of its rows",
+                  (tally.refused.empty() ? tally.first_lack : tally.refused) + more(tally.lacking), "FAIL",
+                  fmt::format("The policies of {} for {} leave out rows of the tenant that {} names: compare them with "
+                              "USING ({}).",
+                              table.table.label(), probe.role_label(), table.setting,
+                              tenant_condition(table.key, table.setting)));
+    else
+        probe.add(&table, {}, "own_rows", {}, nullptr, "each tenant all of its rows", counted, "PASS", {});
+    const std::int64_t total = probe.total_rows(table) - probe.null_rows(table);
+    const std::string all = fmt::format("all tenants together {}", rows_of(total, ""));
+    if (!tally.whole || !probe.all_owned(table))
+        probe.add(&table, {}, "all_tenants", {}, nullptr, all,
+                  tally.undecided.empty() ? fmt::format("{} were counted", counted)
+                                          : fmt::format("{} were counted: {}", counted, tally.undecided),
+                  "SKIP", "max_tenants => … counts more tenants.");
+    else
+        probe.add(&table, {}, "all_tenants", {}, nullptr, all, rows_of(tally.seen, ""),
+                  tally.seen == total ? "PASS" : "FAIL",
+                  tally.seen == total ? "" : "See the rows foreign_rows and own_rows of this table.");
+    if (table.key.not_null) return;
+    if (probe.null_rows(table) == 0)
+        probe.add(&table, {}, "null_rows", {}, nullptr, "nobody sees a row without a tenant", "there is none", "SKIP",
+                  {});
+    else
+        probe.add(&table, {}, "null_rows", {}, nullptr, "nobody sees a row without a tenant",
+                  fmt::format("{} of {}", tally.nulls, rows_of(probe.null_rows(table), "")),
+                  tally.nulls == 0 ? "PASS" : "FAIL", tally.nulls == 0 ? "" : policy_remedy(probe, table, 'r'));
+}
+
+// The role that is to see everything.
+void count_super(Probe &probe, const ProbeTable &table) {
+    if (table.super_role.empty()) return;
+    const char *name = table.super_role.c_str();
+    const Oid role = pg_call([name] { return get_role_oid(name, true); });
+    const std::string expected = rows_of(probe.total_rows(table), "");
+    if (!OidIsValid(role) || !has_privileges_of(role)) {
+        probe.add(&table, {}, "super_role", {}, nullptr, expected,
+                  OidIsValid(role) ? fmt::format("{} has not the privileges of {}", current_user_name(), name)
+                                   : fmt::format("role {} does not exist", name),
+                  "SKIP", "Call as a superuser, or as a member of that role.");
+        return;
+    }
+    const ProbeSession session{role, table.setting, std::nullopt};
+    const Attempt attempt =
+        probe.read(session, fmt::format("SELECT pg_catalog.count(*) FROM {} AS t", table.table.sql()), {}, 1);
+    const bool same = !attempt.refused() && number(attempt.values.at(0).at(0)) == probe.total_rows(table);
+    probe.add(&table, {}, "super_role", {}, nullptr, expected,
+              attempt.refused() ? attempt.shown() : rows_of(number(attempt.values.at(0).at(0)), ""),
+              attempt.undecided() ? "SKIP"
+              : same              ? "PASS"
+                                  : "FAIL",
+              same ? ""
+                   : fmt::format("CREATE POLICY {} ON {} TO {} USING (true) WITH CHECK (true); and GRANT SELECT.",
+                                 super_policy, table.table.label(), quoted(table.super_role)));
+}
+
+void count_table(Probe &probe, const ProbeTable &table) {
+    const ProbeAccess access = probe_access(probe, table);
+    if (const std::string &problem = probe.unread(table); !problem.empty()) {
+        probe.add(&table, {}, "foreign_rows", {}, nullptr, "0 rows of others", problem, "SKIP",
+                  "Let the owner of the table read it.");
+        return;
+    }
+    count_super(probe, table);
+    if (!access.can_read()) {
+        probe.add(&table, {}, "foreign_rows", {}, nullptr, "0 rows of others",
+                  access.usage ? "no right to SELECT" : "no right to use the schema", "PASS", {});
+        return;
+    }
+    if (probe.owned(table).empty()) {
+        probe.add(&table, {}, "foreign_rows", {}, nullptr, "0 rows of others", "the table has no row of a tenant",
+                  "SKIP", "Probe again when there are rows, or on a copy that has some.");
+        return;
+    }
+    Tally tally;
+    const auto started = std::chrono::steady_clock::now();
+    for (const auto &[tenant, owned] : probe.owned(table)) {
+        count_tenant(probe, table, access, tenant, owned, tally);
+        if (tally.leaking >= enough) {
+            tally.undecided = "enough of them see too much";
+            tally.whole = false;
+        } else if (std::chrono::steady_clock::now() - started > table_limit && tally.whole) {
+            tally.undecided = fmt::format("over {} s", table_limit.count());
+            tally.whole = false;
+        }
+        if (!tally.whole) break;
+    }
+    report(probe, table, tally);
+}
+} // namespace
+
+void probe_counts(Probe &probe) {
+    for (const ProbeTable &table : probe.tables())
+        count_table(probe, table);
+}
+
+} // namespace tenantmig

@@ -1,0 +1,27 @@
+// The application's session, for the length of a subtransaction.
+#pragma once
+#include "bridge/absent_setting.hpp"
+#include "bridge/subtransaction.hpp"
+#include "steps/probe.hpp"
+
+namespace tenantmig {
+
+// The search_path that a new session of the role has, by ALTER ROLE and ALTER DATABASE: whoever calls must not change
+// what functions in policies find.
+std::string application_search_path(Oid role);
+
+// While it lives, the current user is the role of the session, restricted, held to its policies (row_security on; those
+// that are forced on an owner, too), with the tenant set (or, without one, with a setting that does not exist), a
+// lock_timeout of 1 s and text forms that depend on nobody's settings. undo(), or the destructor, ends it and takes
+// back everything that was done. Errors: those of the setting. Never for a superuser: 42501.
+class ApplicationSession {
+public:
+    ApplicationSession(const ProbeSession &session, const std::string &search_path);
+    void undo() { subtransaction_.undo(); }
+
+private:
+    std::optional<AbsentSetting> absent_;
+    Subtransaction subtransaction_;
+};
+
+} // namespace tenantmig
