@@ -14,6 +14,12 @@ struct KeyedColumn {
 // A name that something has, or had, on a table.
 struct PlacedName {
     Site site;
+    std::string name;
+};
+
+// What PostgreSQL has made of a foreign key for a partition on either side: a constraint of its own.
+struct ForeignKeyPart {
+    Site from, to;
     std::string name, comment;
 };
 
@@ -38,9 +44,9 @@ struct ForeignKeyShape {
 struct ReferenceItem {
     Site from, to;
     ForeignKeyShape old, made;
-    std::vector<PlacedName> old_parts; // its names on the partitions of `from`
-    std::string back;                  // what it is called while it comes back, beside the new one
-    KeyedColumn from_key, to_key;      // the tenant keys
+    std::vector<ForeignKeyPart> old_parts;
+    std::string back;             // what it is called while it comes back, beside the new one
+    KeyedColumn from_key, to_key; // the tenant keys
 };
 
 struct KeyItems {
@@ -125,6 +131,7 @@ private:
     void require_no_crossing(const ReferenceItem &item);
     bool replace(const ReferenceItem &item, Way way);
     void put_in_place(const ReferenceItem &item, const Ends &ends, Way way);
+    void restore_names(const ReferenceItem &item, const Ends &ends);
     std::int64_t strong(const Table &relation, const std::vector<LockWish> &wishes, const std::function<void()> &work);
 
     StepContext &context_;

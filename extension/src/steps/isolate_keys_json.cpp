@@ -23,7 +23,15 @@ Json to_json(const std::vector<KeyedColumn> &columns) {
 Json to_json(const std::vector<PlacedName> &names) {
     Json list = Json::array();
     for (const PlacedName &one : names)
-        list.push_back({{"table", to_json(one.site)}, {"name", one.name}, {"comment", one.comment}});
+        list.push_back({{"table", to_json(one.site)}, {"name", one.name}});
+    return list;
+}
+
+Json to_json(const std::vector<ForeignKeyPart> &parts) {
+    Json list = Json::array();
+    for (const ForeignKeyPart &one : parts)
+        list.push_back(
+            {{"from", to_json(one.from)}, {"to", to_json(one.to)}, {"name", one.name}, {"comment", one.comment}});
     return list;
 }
 
@@ -59,8 +67,16 @@ std::vector<KeyedColumn> parse_columns(const Json &json) {
 std::vector<PlacedName> parse_names(const Json &json) {
     std::vector<PlacedName> names;
     for (const Json &one : json)
-        names.push_back({parse_site(one.at("table")), one.at("name").get<std::string>(), text_at(one, "comment")});
+        names.push_back({parse_site(one.at("table")), one.at("name").get<std::string>()});
     return names;
+}
+
+std::vector<ForeignKeyPart> parse_parts(const Json &json) {
+    std::vector<ForeignKeyPart> parts;
+    for (const Json &one : json)
+        parts.push_back({parse_site(one.at("from")), parse_site(one.at("to")), one.at("name").get<std::string>(),
+                         text_at(one, "comment")});
+    return parts;
 }
 
 // One of the letters of pg_constraint: nothing that is stored becomes SQL as it stands.
@@ -114,7 +130,7 @@ KeyItems parse_key_items(const std::string &detail) {
             item.to = parse_site(one.at("to"));
             item.old = parse_shape(one.at("old"));
             item.made = parse_shape(one.at("new"));
-            item.old_parts = parse_names(one.at("parts"));
+            item.old_parts = parse_parts(one.at("parts"));
             item.back = one.at("back").get<std::string>();
             item.from_key = parse_column(one.at("from_key"));
             item.to_key = parse_column(one.at("to_key"));

@@ -370,21 +370,24 @@ private:
         const std::vector<Table> tree = tree_of(from.table);
         item.made.name = choose_name(tree, joined_list(names_in(item.made.columns)), "fkey", &taken_);
         item.back = choose_name(tree, joined_list(names_in(item.old.columns)), "tenantmig", &taken_);
-        if (from.partitions) remember_parts(key, item);
+        remember_parts(key, item);
         want_unique(to, key.shape.targets);
         touch(from);
         plan_.items.references.push_back(std::move(item));
     }
 
     static void remember_parts(const DeclaredKey &key, ReferenceItem &item) {
-        Rows rows = own_query("WITH RECURSIVE part(oid) AS (SELECT $1 UNION SELECT p.oid FROM part x JOIN "
-                              "pg_constraint p ON p.conparentid = x.oid) SELECT k.conrelid::bigint, k.conname, "
-                              "coalesce(obj_description(k.oid, 'pg_constraint'), '') FROM part x JOIN pg_constraint k "
-                              "ON k.oid = x.oid WHERE k.conrelid <> $2 AND k.confrelid = $3 ORDER BY 1",
-                              {oid_value(key.oid), oid_value(key.from), oid_value(key.to)});
-        for (std::size_t i = 0; i < rows.size(); i++)
-            if (const auto part = describe_table(static_cast<Oid>(rows.bigint(i, 1))))
-                item.old_parts.push_back({site_of(*part), rows.text_or(i, 2), rows.text_or(i, 3)});
+        Rows rows = own_query("WITH RECURSIVE part(oid) AS (SELECT oid FROM pg_constraint WHERE conparentid = $1 UNION "
+                              "SELECT p.oid FROM part x JOIN pg_constraint p ON p.conparentid = x.oid) SELECT "
+                              "k.conrelid::bigint, k.confrelid::bigint, k.conname, coalesce(obj_description(k.oid, "
+                              "'pg_constraint'), '') FROM part x JOIN pg_constraint k ON k.oid = x.oid ORDER BY 1, 2",
+                              {oid_value(key.oid)});
+        for (std::size_t i = 0; i < rows.size(); i++) {
+            const auto from = describe_table(static_cast<Oid>(rows.bigint(i, 1)));
+            const auto to = describe_table(static_cast<Oid>(rows.bigint(i, 2)));
+            if (from && to)
+                item.old_parts.push_back({site_of(*from), site_of(*to), rows.text_or(i, 3), rows.text_or(i, 4)});
+        }
     }
 
     void refuse(const DeclaredKey &key, const Known &from, const Known &to) {

@@ -56,6 +56,50 @@ void rename(const Table &table, const std::string &from, const std::string &to) 
                     fmt::format("ALTER TABLE {} RENAME CONSTRAINT {} TO {}", table.sql(), quoted(from), quoted(to)));
 }
 
+// PostgreSQL makes a constraint of its own, under a name that it chooses, for each partition of the table that is
+// referred to. One that has the name which is needed gets another one.
+void vacate(const Table &table, const std::string &name) {
+    Rows rows =
+        own_query("SELECT 1 FROM pg_constraint k JOIN pg_constraint p ON p.oid = k.conparentid WHERE k.conrelid "
+                  "= $1 AND k.conname = $2 AND k.contype = 'f' AND p.conrelid = k.conrelid",
+                  {oid_value(table.oid), text_value(name)});
+    if (!rows.empty()) rename(table, name, choose_name({table}, "partition", "fkey", nullptr));
+}
+
+struct StandingPart {
+    Table from;
+    Oid to = InvalidOid;
+    std::string now, wanted, comment;
+};
+
+// The constraints that hang below a foreign key which has come back, and what they were called.
+std::vector<StandingPart> parts_below(const KeyItems &items, const ReferenceItem &item, Oid key) {
+    Rows rows = own_query("WITH RECURSIVE part(oid) AS (SELECT oid FROM pg_constraint WHERE conparentid = $1 UNION "
+                          "SELECT p.oid FROM part x JOIN pg_constraint p ON p.conparentid = x.oid) SELECT "
+                          "k.conrelid::bigint, k.confrelid::bigint, k.conname FROM part x JOIN pg_constraint k ON "
+                          "k.oid = x.oid ORDER BY 1, 2",
+                          {oid_value(key)});
+    std::vector<StandingPart> parts;
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        StandingPart part;
+        part.to = static_cast<Oid>(rows.bigint(i, 2));
+        part.now = rows.text_or(i, 3);
+        auto from = describe_table(static_cast<Oid>(rows.bigint(i, 1)));
+        if (!from) continue;
+        part.from = std::move(*from);
+        for (const ForeignKeyPart &old : item.old_parts) {
+            const auto old_from = items.find(old.from), old_to = items.find(old.to);
+            if (!old_from || !old_to || old_from->oid != part.from.oid || old_to->oid != part.to) continue;
+            part.wanted = old.name;
+            part.comment = old.comment;
+        }
+        // of a partition that has come since
+        if (part.wanted.empty()) part.wanted = part.now == item.back ? item.old.name : part.now;
+        parts.push_back(std::move(part));
+    }
+    return parts;
+}
+
 // Of that shape between the two tables, under its name or another one that none of the items has.
 std::optional<FoundConstraint> find_reference(const KeyItems &items, const ReferenceItem &item,
                                               const ForeignKeyShape &shape, const Table &from, const Table &to) {
@@ -135,6 +179,7 @@ bool KeyWorker::prepare(const ReferenceItem &item, Way way) {
         std::string statement;
         context_.changer.note(false, [&] {
             found = find_constraint(leaf, name, 'f');
+            if (found && found->referenced != at.to.oid && OidIsValid(found->parent)) found.reset(); // see vacate()
             statement = fmt::format("ALTER TABLE {} ADD CONSTRAINT {} {} NOT VALID", leaf.sql(),
                                     tenantmig::quoted(name), definition(items_, item, shape, at.from, at.to));
             if (found && found->referenced != at.to.oid)
@@ -146,6 +191,7 @@ bool KeyWorker::prepare(const ReferenceItem &item, Way way) {
         if (!found) {
             strong(leaf, {{leaf.oid, ShareRowExclusiveLock, false}, {at.to.oid, ShareRowExclusiveLock, is_tree(at.to)}},
                    [&] {
+                       vacate(leaf, name);
                        change_as_owner(leaf, statement);
                        TENANTMIG_FAULT("isolate_reference_adding");
                    });
@@ -213,38 +259,45 @@ void KeyWorker::put_in_place(const ReferenceItem &item, const Ends &at, Way way)
     const ForeignKeyShape &comes = way == Way::up ? item.made : item.old;
     const std::string &prepared = way == Way::up ? item.made.name : item.back;
     if (const auto found = find_reference(items_, item, gone, at.from, at.to)) drop_constraint(at.from, found->name);
-    if (!at.partitioned) {
-        rename(at.from, prepared, comes.name);
-        comment_on(at.from, comes.name, comes.comment);
-        return;
-    }
-    change_as_owner(at.from,
-                    fmt::format("ALTER TABLE {} ADD CONSTRAINT {} {}", at.from.sql(), tenantmig::quoted(comes.name),
-                                definition(items_, item, comes, at.from, at.to)));
-    for (const Table &leaf : at.leaves) {
-        const auto found = find_constraint(leaf, prepared, 'f');
-        if (!found || !OidIsValid(found->parent))
+    if (at.partitioned) {
+        vacate(at.from, comes.name);
+        change_as_owner(at.from,
+                        fmt::format("ALTER TABLE {} ADD CONSTRAINT {} {}", at.from.sql(), tenantmig::quoted(comes.name),
+                                    definition(items_, item, comes, at.from, at.to)));
+        for (const Table &leaf : at.leaves) {
+            const auto found = find_constraint(leaf, prepared, 'f');
+            if (found && OidIsValid(found->parent)) continue;
             throw Error(sqlstate::table_changed,
                         fmt::format("the foreign key of partition {} could not be attached", leaf.label()),
                         "It has changed meanwhile.", "Call this again.");
+        }
     }
+    if (way == Way::down) restore_names(item, at);
     comment_on(at.from, comes.name, comes.comment);
-    if (way == Way::up) return;
-    const auto made = find_constraint(at.from, comes.name, 'f');
-    for (const Table &part : at.tree) {
-        if (part.oid == at.from.oid) continue;
-        Rows rows = own_query("WITH RECURSIVE part(oid) AS (SELECT $1 UNION SELECT p.oid FROM part x JOIN "
-                              "pg_constraint p ON p.conparentid = x.oid) SELECT k.conname FROM part x JOIN "
-                              "pg_constraint k ON k.oid = x.oid WHERE k.conrelid = $2 AND k.confrelid = $3",
-                              {oid_value(made->oid), oid_value(part.oid), oid_value(at.to.oid)});
-        if (rows.empty()) continue;
-        PlacedName name = {{}, comes.name, {}};
-        for (const PlacedName &one : item.old_parts)
-            if (const auto table = items_.find(one.site); table && table->oid == part.oid) name = one;
-        const std::string now = rows.text_or(0, 1);
-        if (now != name.name && has_constraint(part.oid, name.name)) continue; // taken meanwhile
-        rename(part, now, name.name);
-        comment_on(part, name.name, name.comment);
+}
+
+// The names may go round in a circle: so all of them are given up first.
+void KeyWorker::restore_names(const ReferenceItem &item, const Ends &at) {
+    const auto key = find_constraint(at.from, at.partitioned ? item.old.name : item.back, 'f');
+    if (!key) return;
+    std::vector<StandingPart> parts = parts_below(items_, item, key->oid);
+    for (StandingPart &part : parts) {
+        if (part.now == part.wanted) continue;
+        const std::string between = choose_name({part.from}, "partition", "tenantmig", nullptr);
+        rename(part.from, part.now, between);
+        part.now = between;
+    }
+    if (!at.partitioned) {
+        vacate(at.from, item.old.name);
+        rename(at.from, item.back, item.old.name);
+    }
+    for (const StandingPart &part : parts) {
+        std::string name = part.wanted;
+        if (part.now != name) vacate(part.from, name);
+        if (part.now != name && has_constraint(part.from.oid, name)) // somebody else's by now
+            name = choose_name({part.from}, "partition", "fkey", nullptr);
+        rename(part.from, part.now, name);
+        comment_on(part.from, name, part.comment);
     }
 }
 

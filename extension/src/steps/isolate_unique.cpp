@@ -51,7 +51,7 @@ bool KeyWorker::name_parts(UniqueItem &item, const std::vector<Table> &leaves) {
         taken.insert(part.name);
     for (const Table &leaf : leaves) {
         if (part_of(item, items_, leaf)) continue;
-        item.parts.push_back({site_of(leaf), choose_name({leaf}, joined_list(columns), "key", &taken), {}});
+        item.parts.push_back({site_of(leaf), choose_name({leaf}, joined_list(columns), "key", &taken)});
         added = true;
     }
     return added;
