@@ -2,6 +2,8 @@
 
 #include "core/undo_text.hpp"
 
+#include <nlohmann/json.hpp>
+
 namespace tenantmig {
 
 namespace {
@@ -71,18 +73,13 @@ IsolationRecord read(const Rows &rows, std::size_t i) {
     row.before = rows.text_or(i, 19);
     return row;
 }
-
-// The cast must not cut: "character" and "bit" without a length mean a length of one.
-std::string cast_type(Oid type) {
-    if (type == BPCHAROID) return "pg_catalog.bpchar";
-    if (type == BITOID) return "pg_catalog.\"bit\"";
-    return type_label(type);
-}
 } // namespace
 
 std::vector<IsolatedTable> isolated_tables(const std::optional<std::int64_t> &migration) {
     Rows rows = own_query(fmt::format("{} JOIN tenantmig.step_state s ON s.migration_id = i.migration_id AND s.step = "
-                                      "i.step AND s.state = 'applied' WHERE $1 IS NULL OR i.migration_id = $1",
+                                      "i.step AND (s.state = 'applied' OR s.state = 'applying' AND s.detail @> "
+                                      "'{{\"complete\": true}}') WHERE i.before @> '{{\"policies\": true}}' AND ($1 IS "
+                                      "NULL OR i.migration_id = $1)",
                                       columns),
                           {migration ? bigint_value(*migration) : null_value(INT8OID)});
     std::vector<IsolatedTable> result;
@@ -112,10 +109,18 @@ std::vector<IsolatedTable> isolated_tables(const std::optional<std::int64_t> &mi
     return result;
 }
 
+// "character" and "bit" without a length mean a length of one.
+std::string tenant_cast_type(const Column &key) {
+    if (key.type == BPCHAROID) return "pg_catalog.bpchar";
+    if (key.type == BITOID) return "pg_catalog.\"bit\"";
+    return type_label(key.type);
+}
+
 // nullif() takes its operator from the search_path, which is pinned where this is parsed (RunAs, Purpose::read).
 std::string tenant_condition(const Column &key, const std::string &setting) {
-    return fmt::format("{} {} (SELECT nullif(pg_catalog.current_setting({}, true), '')::{})", quoted(key.name),
-                       equality_operator(key.type), core::sql_literal(setting), cast_type(key.type));
+    return fmt::format("{} {} (SELECT nullif(pg_catalog.current_setting({}, true), '')::{})",
+                       tenantmig::quoted(key.name), equality_operator(key.type), core::sql_literal(setting),
+                       tenant_cast_type(key));
 }
 
 std::vector<IsolationRecord> isolations(std::int64_t migration, int step) {
@@ -134,6 +139,10 @@ std::optional<Table> isolated_table(const IsolationRecord &row) {
 
 const Column *isolated_key(const IsolationRecord &row, const Table &table) {
     return same_place(row) && table.oid == row.site.oid ? table.find(row.column_number) : table.find(row.column);
+}
+
+bool isolation_made(const IsolationRecord &row) {
+    return nlohmann::json::parse(row.before).value("policies", false);
 }
 
 void save_isolation(const IsolationRecord &row) {

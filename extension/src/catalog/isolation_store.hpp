@@ -25,6 +25,8 @@ std::vector<IsolatedTable> isolated_tables(const std::optional<std::int64_t> &mi
 // The condition of the policy: column = (SELECT nullif(current_setting('…', true), '')::type), qualified to the last
 // operator. What isolate writes, and what lint and the speed check compare with.
 std::string tenant_condition(const Column &key, const std::string &setting);
+// The type of that cast; it never cuts.
+std::string tenant_cast_type(const Column &key);
 
 // The names of the policies that isolate makes.
 inline constexpr const char *tenant_policy = "tenantmig_tenant";
@@ -58,6 +60,8 @@ std::vector<IsolationRecord> isolations(std::int64_t migration, int step);
 // The table as it stands now, and its tenant key (nullptr: the column is gone); nullopt: the table is gone.
 std::optional<Table> isolated_table(const IsolationRecord &row);
 const Column *isolated_key(const IsolationRecord &row, const Table &table);
+// Whether its policies were made (it may stand there for an index only).
+bool isolation_made(const IsolationRecord &row);
 // Of this database, server, table and column; a row of the same step and name is overwritten.
 void save_isolation(const IsolationRecord &row);
 void delete_isolation(const IsolationRecord &row);

@@ -16,12 +16,12 @@
 #include "steps/constraint_kinds.hpp"
 #include "steps/step_column.hpp"
 #include "steps/step_kinds.hpp"
+#include "steps/tree_index.hpp"
 
 namespace tenantmig {
 
 namespace {
 using Json = nlohmann::json;
-constexpr int most_rounds = 5; // of partitions that come in while we build
 
 Value oid_value(Oid oid) {
     return {OIDOID, ObjectIdGetDatum(oid), false};
@@ -304,39 +304,7 @@ private:
             .boolean(0, 1);
     }
 
-    // ---- partitioned tables
-
-    struct Part {
-        Table table, parent; // parent: the partitioned table right above
-    };
-
-    // All below the table, the deepest first.
-    static std::vector<Part> parts_of(const Table &table) {
-        Rows rows =
-            own_query("SELECT relid::oid::bigint, parentrelid::oid::bigint FROM pg_partition_tree($1) WHERE level "
-                      "> 0 ORDER BY level DESC, relid",
-                      {Value{REGCLASSOID, ObjectIdGetDatum(table.oid), false}});
-        std::vector<Part> parts;
-        std::vector<std::pair<Oid, Oid>> oids;
-        for (std::size_t i = 0; i < rows.size(); i++)
-            oids.emplace_back(static_cast<Oid>(rows.bigint(i, 1)), static_cast<Oid>(rows.bigint(i, 2)));
-        for (const auto &[oid, parent] : oids) {
-            auto one = describe_table(oid), above = describe_table(parent);
-            if (one && above) parts.push_back({std::move(*one), std::move(*above)});
-        }
-        return parts;
-    }
-
-    // The index of `parent` that one of `table`'s is attached to; empty: there is none.
-    static bool attached(const Table &table, Oid parent_index) {
-        return !own_query(
-                    "SELECT 1 FROM pg_inherits h JOIN pg_index i ON i.indexrelid = h.inhrelid WHERE h.inhparent = $1 "
-                    "AND i.indrelid = $2",
-                    {oid_value(parent_index), oid_value(table.oid)})
-                    .empty();
-    }
-
-    // The name of the index of one part, remembered before it is built.
+    // The name of the index of one partition, remembered before it is built.
     std::string part_name(StepContext &context, const Table &part, const Shape &wanted) const {
         std::string name;
         context.changer.note(true, [&] {
@@ -351,106 +319,19 @@ private:
         return name;
     }
 
-    // An index of a partitioned table alone: nothing is built, it is not valid until all parts are attached.
-    void make_frame(StepContext &context, const Table &table, const std::string &name, const Shape &wanted) const {
-        NamedIndex found;
-        context.changer.note(false, [&] { found = find_named_index(table, name); });
-        if (found.here) return;
-        if (OidIsValid(found.oid)) throw taken(found);
-        (void)context.changer.strong(table, {{table.oid, ShareLock}},
-                                     [&] { change_as_owner(table, statement(table, name, wanted, "ONLY ")); });
-        TENANTMIG_FAULT("index_frame");
-    }
-
-    // Columns may stand elsewhere in a partition, but their names are the same: the body fits all.
     bool build_tree(StepContext &context, const Table &table, const std::string &name, const Shape &wanted) const {
-        NamedIndex found;
-        context.changer.note(false, [&] { found = find_named_index(table, name); });
-        if (found.here && found.valid) return false;
-        make_frame(context, table, name, wanted);
-        for (int round = 1;; round++) {
-            std::vector<Part> parts;
-            std::map<Oid, std::string> names = {{table.oid, name}};
-            context.changer.note(false, [&] { parts = parts_of(table); });
-            // the frames from above to below, the builds anywhere, the attachments from below to above
-            for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
-                NamedIndex above;
-                bool done = false;
-                context.changer.note(false, [&] {
-                    above = find_named_index(part->parent, names.at(part->parent.oid));
-                    done = attached(part->table, above.oid);
-                });
-                if (done) {
-                    context.changer.note(false, [&] {
-                        names[part->table.oid] =
-                            own_query(
-                                "SELECT c.relname FROM pg_inherits h JOIN pg_index i ON i.indexrelid = h.inhrelid "
-                                "JOIN pg_class c ON c.oid = i.indexrelid WHERE h.inhparent = $1 AND i.indrelid = $2",
-                                {oid_value(above.oid), oid_value(part->table.oid)})
-                                .text_or(0, 1);
-                    });
-                    continue;
-                }
-                const std::string own = part_name(context, part->table, wanted);
-                names[part->table.oid] = own;
-                if (partitioned(part->table))
-                    make_frame(context, part->table, own, wanted);
-                else
-                    (void)ensure_index(part->table, {own, statement(part->table, own, wanted, ""), std::nullopt},
-                                       context.changer);
-                TENANTMIG_FAULT("index_part");
-            }
-            for (const Part &part : parts) {
-                bool done = false;
-                context.changer.note(false, [&] {
-                    done = attached(part.table, find_named_index(part.parent, names.at(part.parent.oid)).oid);
-                });
-                if (done) continue;
-                context.changer.weak(part.parent, [&] {
-                    change_as_owner(part.parent, fmt::format("ALTER INDEX {} ATTACH PARTITION {}",
-                                                             qualified(part.parent.schema, names.at(part.parent.oid)),
-                                                             qualified(part.table.schema, names.at(part.table.oid))));
-                });
-                TENANTMIG_FAULT("index_attached");
-            }
-            context.changer.note(false, [&] { found = find_named_index(table, name); });
-            if (found.valid) return true;
-            if (round == most_rounds)
-                throw Error(sqlstate::table_changed,
-                            fmt::format("index {} on {} does not become valid", tenantmig::quoted(name), table.label()),
-                            "Partitions were added again and again meanwhile.", "CALL tenantmig.up again.");
-        }
+        return build_tree_index(table, name,
+                                {[&](const Table &one, const std::string &own, bool frame) {
+                                     return statement(one, own, wanted, frame ? "ONLY " : "");
+                                 },
+                                 [&](const Table &part) { return part_name(context, part, wanted); }},
+                                context.changer);
     }
 
-    // PostgreSQL has no concurrent way for these: one short lock over all partitions. Parts that were not attached yet
-    // go one by one.
     bool drop_tree(StepContext &context, const Table &table, const std::string &name) const {
-        bool dropped = false;
-        NamedIndex found;
-        context.changer.note(false, [&] { found = find_named_index(table, name); });
-        if (found.here) {
-            (void)context.changer.strong(table, {{table.oid, AccessExclusiveLock, true}}, [&] {
-                change_as_owner(table, fmt::format("DROP INDEX {}", qualified(table.schema, name)));
-            });
-            dropped = true;
-        }
-        TENANTMIG_FAULT("index_tree_dropped");
-        const Json document = Json::parse(context.state.detail);
-        if (!document.contains("parts")) return dropped;
-        std::vector<Part> parts;
-        context.changer.note(false, [&] { parts = parts_of(table); });
-        for (const Part &part : parts) {
-            const std::string own = document.at("parts").value(part.table.label(), std::string());
-            if (own.empty()) continue;
-            NamedIndex left;
-            context.changer.note(false, [&] { left = find_named_index(part.table, own); });
-            if (!left.here) continue;
-            (void)context.changer.strong(part.table, {{part.table.oid, AccessExclusiveLock, true}}, [&] {
-                change_as_owner(part.table, fmt::format("DROP INDEX {}", qualified(part.table.schema, own)));
-            });
-            dropped = true;
-        }
-        return dropped;
+        const Json parts = Json::parse(context.state.detail).value("parts", Json::object());
+        return drop_tree_index(
+            table, name, [&](const Table &part) { return parts.value(part.label(), std::string()); }, context.changer);
     }
 };
 } // namespace
