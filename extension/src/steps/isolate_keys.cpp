@@ -45,6 +45,10 @@ Error to_error(const KeyProblem &problem) {
     return Error(problem.sqlstate.c_str(), problem.message, problem.detail, problem.hint);
 }
 
+KeyItems items_of(const StepState &state) {
+    return has_key_items(state.detail) ? parse_key_items(state.detail) : new_items();
+}
+
 // Whoever refers to a unique key of ours, other than our own foreign keys.
 void require_no_others(const KeyItems &items, const UniqueItem &item) {
     const auto table = items.find(item.table);
@@ -144,10 +148,10 @@ void IsolateKeys::check(const MigrationRecord &migration, const StepState &state
         require_rights_of_creator(migration, table);
 }
 
-std::vector<CheckRow> IsolateKeys::criteria() const {
+std::vector<CheckRow> IsolateKeys::criteria(const StepState &state) const {
     std::vector<CheckRow> rows;
     if (!wanted()) return rows;
-    const KeyPlan plan = plan_keys(step_, tables_, new_items());
+    const KeyPlan plan = plan_keys(step_, tables_, items_of(state));
     std::set<std::string> failed;
     for (const KeyProblem &problem : plan.problems) {
         failed.insert(problem.check);
@@ -179,10 +183,10 @@ std::vector<CheckRow> IsolateKeys::criteria() const {
     return rows;
 }
 
-std::vector<PlanRow> IsolateKeys::plan() const {
+std::vector<PlanRow> IsolateKeys::plan(const StepState &state) const {
     std::vector<PlanRow> rows;
     if (!wanted()) return rows;
-    const KeyPlan plan = plan_keys(step_, tables_, new_items());
+    const KeyPlan plan = plan_keys(step_, tables_, items_of(state));
     const auto add = [&](const Site &site, std::string path, std::string locks, std::string note) {
         PlanRow row;
         row.step = step_.number;
@@ -213,9 +217,8 @@ std::vector<PlanRow> IsolateKeys::plan() const {
 bool IsolateKeys::up(StepContext &context) {
     if (!wanted()) return false;
     KeyItems items;
-    const bool before = recorded(context.state);
     context.changer.note(true, [&] {
-        KeyPlan plan = plan_keys(step_, tables_, before ? parse_key_items(context.state.detail) : new_items());
+        KeyPlan plan = plan_keys(step_, tables_, items_of(context.state));
         if (!plan.problems.empty()) throw to_error(plan.problems.front());
         for (const Table &table : plan.touched)
             require_rights_of_creator(context.migration, table);
