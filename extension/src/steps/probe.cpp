@@ -15,7 +15,6 @@
 
 namespace tenantmig {
 
-[[gnu::weak]] void probe_reads(Probe &probe);
 [[gnu::weak]] void probe_writes(Probe &probe);
 [[gnu::weak]] void probe_keys(Probe &probe);
 [[gnu::weak]] void probe_objects(Probe &probe);

@@ -1,7 +1,7 @@
 // What the attacks of probe_counts, probe_settings, probe_reads, probe_writes and probe_copy share.
 #pragma once
 #include "bridge/identity.hpp"
-#include "steps/probe.hpp"
+#include "steps/probe_session.hpp"
 
 namespace tenantmig {
 

@@ -19,6 +19,10 @@ std::string application_search_path(Oid role) {
     return rows.empty() ? "\"$user\", public" : rows.text_or(0, 1);
 }
 
+void set_in_attempt(const char *name, const char *value) {
+    pg_call([name, value] { set_here(name, value); });
+}
+
 ApplicationSession::ApplicationSession(const ProbeSession &session, const std::string &search_path) {
     if (!session.tenant) absent_.emplace(session.setting);
     const char *setting = session.setting.c_str();

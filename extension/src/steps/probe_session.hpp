@@ -24,4 +24,7 @@ private:
     Subtransaction subtransaction_;
 };
 
+// A setting, to the end of the attempt.
+void set_in_attempt(const char *name, const char *value);
+
 } // namespace tenantmig
