@@ -63,8 +63,8 @@ bool differs(const Result &result, const char *name) {
 
 // Without what is for pasting. The role where there are several; of what is exempt, the reason.
 Result probes_for_people(const Result &all) {
-    Result shown = differs(all, "role")
-                       ? some(all, {"status", "role", "relation", "attack", "tenant", "victim", "expected", "seen"})
+    Result shown = differs(all, "acted_as")
+                       ? some(all, {"status", "acted_as", "relation", "attack", "tenant", "victim", "expected", "seen"})
                        : some(all, {"status", "relation", "attack", "tenant", "victim", "expected", "seen"});
     for (std::size_t row = 0; row < all.rows.size(); ++row)
         if (is_exempt(all, all.rows[row])) {
@@ -75,20 +75,21 @@ Result probes_for_people(const Result &all) {
     return shown;
 }
 
-// Of each failed probe the key and what to do, once: several pairs fail alike.
+// Of each finding its key and what to do, once: several pairs fail alike.
 void print_remedies(const Result &all, const char *key) {
     std::set<std::string> said;
     std::string text;
     for (const auto &row : all.rows) {
         const std::string remedy = cell_of(all, row, "remedy"), name = cell_of(all, row, key);
-        if (!counts(all, row) || remedy.empty() || !said.insert(name + '\n' + remedy).second) continue;
+        const bool shown = counts(all, row) || cell_of(all, row, "status") == "WARN";
+        if (!shown || remedy.empty() || !said.insert(name + '\n' + remedy).second) continue;
         text += fmt::format("{}\n    {}\n", printable(name), printable(remedy));
     }
     if (!text.empty()) print_text("\n" + text);
 }
 
 struct Tally {
-    std::size_t all = 0, failed = 0, skipped = 0, exempt = 0;
+    std::size_t all = 0, failed = 0, warned = 0, skipped = 0, exempt = 0;
 };
 
 Tally tally(const Result &result) {
@@ -102,6 +103,8 @@ Tally tally(const Result &result) {
             ++count.exempt;
         else if (status == "SKIP")
             ++count.skipped;
+        else if (status == "WARN")
+            ++count.warned;
     }
     return count;
 }
@@ -140,7 +143,9 @@ Result called(Connection &connection, const Call &call) {
 }
 
 Result speed_for_people(const Result &all) {
-    return some(all, {"status", "relation", "check_name", "object", "expected", "actual", "detail"});
+    return differs(all, "acted_as")
+               ? some(all, {"status", "acted_as", "relation", "check_name", "object", "expected", "actual", "detail"})
+               : some(all, {"status", "relation", "check_name", "object", "expected", "actual", "detail"});
 }
 
 // --- isolate
@@ -191,6 +196,7 @@ ExitStatus probe(const GlobalOptions &global, const ProbeOptions &options) {
     if (!options.migration && (!options.role || !options.tenant_root))
         throw ClientError(ExitStatus::usage, "a migration is required, or --role and --tenant-root", "",
                           "tenantmig probe MIGRATION  takes tables, roles and setting from its isolate steps");
+    if (options.measure && !options.speed) throw ClientError(ExitStatus::usage, "--measure goes with --speed");
     if (options.speed && global.format == Format::csv)
         throw ClientError(ExitStatus::usage, "--speed and --format csv exclude each other",
                           "Probes and plans have different columns.", "--format json has both");
@@ -219,8 +225,8 @@ ExitStatus probe(const GlobalOptions &global, const ProbeOptions &options) {
                                       probes.failed, probes.skipped, probes.exempt));
     const Tally plans = tally(speed);
     if (options.speed)
-        messages::show_remark(
-            fmt::format("{}, {} failed, {} skipped", plural(plans.all, "plan"), plans.failed, plans.skipped));
+        messages::show_remark(fmt::format("{} of speed, {} failed, {}, {} skipped", plural(plans.all, "check"),
+                                          plans.failed, plural(plans.warned, "warning"), plans.skipped));
     const bool nothing_proved = probes.skipped == probes.all;
     if (nothing_proved) messages::show_remark("nothing was proved: no attack was made");
     return probes.failed + plans.failed > 0 || nothing_proved ? ExitStatus::findings : ExitStatus::done;
