@@ -164,7 +164,7 @@ std::vector<CheckRow> isolation_criteria(const MigrationRecord &migration) {
             rows = isolate_criteria(step, scope, true);
             const IsolateKeys keys = isolate_keys(step, scope);
             if (keys.wanted())
-                for (CheckRow &row : keys.criteria())
+                for (CheckRow &row : keys.criteria(get_step_state(migration.id, step.number)))
                     rows.push_back(std::move(row));
         }
         for (CheckRow &row : rows) {

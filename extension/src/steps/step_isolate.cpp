@@ -62,7 +62,7 @@ public:
         }
         const IsolateKeys keys = isolate_keys(step_, scope);
         if (keys.wanted())
-            for (PlanRow &row : keys.plan())
+            for (PlanRow &row : keys.plan(get_step_state(migration.id, step_.number)))
                 rows.push_back(std::move(row));
         return rows;
     }
@@ -83,7 +83,7 @@ public:
             require_rights(context.migration, scope);
             std::vector<CheckRow> rows = isolate_criteria(step_, scope, true);
             if (const IsolateKeys keys = isolate_keys(step_, scope); keys.wanted())
-                for (CheckRow &row : keys.criteria())
+                for (CheckRow &row : keys.criteria(context.state))
                     rows.push_back(std::move(row));
             refuse_open(context, rows);
             Json document = Json::parse(context.state.detail);
