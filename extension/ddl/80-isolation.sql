@@ -61,3 +61,17 @@ COMMENT ON COLUMN tenantmig.isolated_tables.row_security IS 'whether ROW LEVEL S
 COMMENT ON COLUMN tenantmig.isolated_tables.force_row_security IS 'whether it is forced on the owner now';
 COMMENT ON COLUMN tenantmig.isolated_tables.policies IS 'policies that the table has now, ours and others''';
 COMMENT ON COLUMN tenantmig.isolated_tables.isolated_at IS 'when the step came to this table';
+
+CREATE PROCEDURE tenantmig.isolate(tables text[], role text, tenants text DEFAULT NULL, setting text DEFAULT 'tenantmig.tenant', super_role text DEFAULT NULL,
+    force boolean DEFAULT true, null_keys text DEFAULT 'refuse', name text DEFAULT 'isolation')
+  LANGUAGE C AS 'MODULE_PATHNAME', 'tenantmig_isolate';
+COMMENT ON PROCEDURE tenantmig.isolate(text[], text, text, text, text, boolean, text, text) IS
+  'row-level security for an application role: makes a migration of one isolate step and takes it up. The same call again goes on, or brings partitions in that have come since; CALL tenantmig.down(name) takes it back. role: one or several, separated by commas, as SQL writes names; they see the rows of the tenant that the setting names, and none without. tenants: the tenant root; NULL: the table that all the others refer to. super_role: sees all rows. force: the owner is held to the policies, too. null_keys: refuse, or hide (rows without a key are seen by nobody but super_role and superusers). Commits as it goes. Needs the privileges of the tables'' owner. Errors: 25001 (inside a transaction block), 25006, 22004, 22023, 42P01, 42703, 42704 (no such role), 42501, 42710 (the migration exists with another spec), 0A000 (foreign tables, children of another owner), TM018 (a criterion does not hold: see isolation_criteria; the migration stays, so that the same call goes on), and those of up. Locks: ACCESS EXCLUSIVE on one table at a time for some milliseconds, waited for briefly and again; SHARE UPDATE EXCLUSIVE while an index is built.';
+REVOKE ALL ON PROCEDURE tenantmig.isolate(text[], text, text, text, text, boolean, text, text) FROM PUBLIC;
+
+CREATE FUNCTION tenantmig.isolation_criteria(name text,
+  OUT check_name text, OUT status text, OUT expected text, OUT actual text, OUT detail text, OUT hint text) RETURNS SETOF record
+  LANGUAGE C VOLATILE AS 'MODULE_PATHNAME', 'tenantmig_isolation_criteria';
+COMMENT ON FUNCTION tenantmig.isolation_criteria(text) IS
+  'whether the isolate steps of a migration may be applied: one row a criterion, PASS/WARN/FAIL with what was found and the SQL that helps; up refuses while one is FAIL. Counts for itself, as the owners of the tables and past row-level security; changes nothing. Needs the privileges of the tables'' owners. Errors: 42704, 42501, 55000 (no isolate step), 42P01, 42703, 0A000. Locks: ACCESS SHARE.';
+REVOKE ALL ON FUNCTION tenantmig.isolation_criteria(text) FROM PUBLIC;

@@ -75,6 +75,8 @@ constexpr Right rights[] = {
     {"maintenance", full},
     {"probe_isolation", full}, // it acts as the application, locks rows and fires triggers, if only to undo it
     {"written_tables", viewer},
+    {"isolate", full},
+    {"isolation_criteria", viewer},
 };
 
 int level_number(const std::string &level) {

@@ -3,6 +3,7 @@
 //   isolate_scope.cpp     which tables, keys and roles are meant; what can never be isolated
 //   isolate_criteria.cpp  what has to hold before, and is looked at again by verify and observe
 //   isolate_rights.cpp    the part of it that is about roles and rights
+//   isolate_spec.cpp      CALL isolate
 //   isolate_policies.cpp  policies and flags of one table: made, compared, taken back
 //   isolate_verify.cpp    what has become of them
 //   isolate_index.cpp     the index that leads with the tenant key
@@ -56,6 +57,20 @@ void isolate_rights(const IsolateScope &scope, std::vector<CheckRow> &rows);
 IsolateKeys isolate_keys(const core::IsolateStep &step, const IsolateScope &scope);
 // Of all isolate steps of a migration; what isolation_criteria() shows.
 std::vector<CheckRow> isolation_criteria(const MigrationRecord &migration);
+
+// ---- CALL isolate
+
+struct IsolateArguments {
+    std::vector<std::string> tables;
+    std::string role; // one or several, separated by commas
+    std::optional<std::string> tenants, super_role;
+    std::string setting, null_keys, name;
+    bool force = true;
+};
+// 22023 if the tenant root is not given and can't be told.
+std::string isolate_spec(const IsolateArguments &arguments);
+// An error of that spec as one of the arguments.
+Error isolate_argument_error(const Error &error);
 
 // ---- policies
 

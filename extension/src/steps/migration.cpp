@@ -24,16 +24,6 @@ std::string printable(std::string name) {
     return name;
 }
 
-// JSON is UTF-8; beyond ASCII the texts of a database with another encoding are not.
-void require_utf8(const std::string &text) {
-    if (std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) return;
-    const std::string encoding = own_query("SELECT getdatabaseencoding()").text_or(0, 1);
-    if (encoding == "UTF8") return;
-    throw Error(sqlstate::feature_not_supported, "characters outside of ASCII need a database of encoding UTF8",
-                fmt::format("The encoding of this database is {}.", encoding),
-                "Rename what the migration names, or restore the database into one WITH ENCODING 'UTF8'.");
-}
-
 // The steps of one segment; `all`: the whole spec.
 ResolvedMigration resolve_with_guards(const core::Spec &spec, const core::Spec &all, MigrationNames &names) {
     std::vector<GuardTarget> guards = resolve_guards(spec, names);
@@ -186,6 +176,15 @@ CheckedMigration check(const std::string &document) {
     return {list_steps(spec, names, first), names.json()};
 }
 } // namespace
+
+void require_utf8(const std::string &text) {
+    if (std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) return;
+    const std::string encoding = own_query("SELECT getdatabaseencoding()").text_or(0, 1);
+    if (encoding == "UTF8") return;
+    throw Error(sqlstate::feature_not_supported, "characters outside of ASCII need a database of encoding UTF8",
+                fmt::format("The encoding of this database is {}.", encoding),
+                "Rename what the migration names, or restore the database into one WITH ENCODING 'UTF8'.");
+}
 
 CheckedMigration check_migration(const std::string &spec) {
     LockTimeout timeout;

@@ -27,6 +27,9 @@ CheckedMigration check_migration(const std::string &spec); // the same without s
 // transaction that may write.
 void resolve_segment(MigrationRecord &migration, int step);
 
+// JSON is UTF-8; beyond ASCII the texts of a database with another encoding are not: 0A000. Needs an SPI connection.
+void require_utf8(const std::string &text);
+
 // The arguments of the one-line form.
 struct TableBackfill {
     std::string relation, column, evidence, on_conflict, on_orphan;
