@@ -9,6 +9,7 @@ import enforce
 import fingerprint
 import guards_lookups
 import guards_prefix
+import isolation
 import latency
 import observe
 import recovery
@@ -20,7 +21,7 @@ from tables import Figures, add_targets, print_machine, print_variants
 
 ONLINE = "b0 b2 floor backfill run1 online1 online2 undo"
 PARTS = {"online", "baselines", "undo", "shapes", "size", "latency", "resume", "ddl", "enforce", "guards", "observe", "rekey", "fingerprint",
-         "rehearse"}
+         "rehearse", "isolation"}
 
 
 def part_variants(options, figures, names):
@@ -128,6 +129,8 @@ def run_parts(options, figures):
             fingerprint.part(options, figures)
         elif part == "rehearse":
             rehearse.part(options, figures)
+        elif part == "isolation":
+            isolation.part(options, figures)
 
 
 def main():

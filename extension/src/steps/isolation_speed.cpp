@@ -65,7 +65,10 @@ Statistics read_statistics(const ProbeTable &of) {
     if (rows.empty()) return found;
     const auto number = [&](int column) { return std::strtod(rows.text_or(0, column, "0").c_str(), nullptr); };
     double distinct = number(1);
-    if (distinct < 0) distinct *= -std::max(number(6), 1.0);
+    if (distinct < 0) {                   // a share of the rows
+        if (number(6) <= 0) return found; // nobody knows how many: truncated since
+        distinct *= -number(6);
+    }
     distinct = std::max(std::round(distinct), 1.0);
     const double filled = 1 - number(2);
     if (filled <= 0) return found;
@@ -157,7 +160,8 @@ private:
     std::vector<SpeedRow> &rows_;
     Statistics statistics_;
     std::vector<AppliedPolicy> policies_;
-    std::set<std::string> family_; // qualified names: the table, its partitions and children
+    std::set<std::string> family_;       // qualified names: the table, its partitions and children
+    std::vector<std::string> unindexed_; // large ones below the table without an index that leads with the tenant key
     SpeedPlan policy_, literal_;
 
     void add(const char *check_name, const std::string &object, std::string expected, std::string actual,
@@ -185,6 +189,16 @@ private:
                                        {bigint_value(of_.table.oid)});
         for (std::size_t i = 0; i < members.size(); i++)
             family_.insert(qualified(members.text_or(i, 1), members.text_or(i, 2)));
+        const Rows bare = own_query(
+            fmt::format("{} SELECT n.nspname, c.relname FROM family f JOIN pg_class c ON c.oid = f.oid AND c.relkind = "
+                        "'r' JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = f.oid "
+                        "AND a.attname = $2 WHERE f.oid <> $1::oid AND pg_relation_size(f.oid) >= {} AND NOT EXISTS "
+                        "(SELECT FROM pg_index i WHERE i.indrelid = f.oid AND i.indisvalid AND i.indisready AND "
+                        "i.indislive AND i.indpred IS NULL AND i.indkey[0] = a.attnum) ORDER BY 1, 2",
+                        family, threshold),
+            {bigint_value(of_.table.oid), text_value(of_.key.name)});
+        for (std::size_t i = 0; i < bare.size(); i++)
+            unindexed_.push_back(qualified(bare.text_or(i, 1), bare.text_or(i, 2)));
         const Rows columns = own_query(
             "SELECT string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid "
             "= $1::oid AND a.attnum > 0 AND NOT a.attisdropped AND has_column_privilege($2::oid, $1::oid, a.attnum, "
@@ -330,8 +344,17 @@ private:
                 if (table_.serving.contains(qualified(use.schema, use.index))) return use.index;
             return std::string();
         };
-        const std::string size = fmt::format("{} MB", (table_.bytes + 1048575) / 1048576);
-        if (used) {
+        const std::string size = table_.bytes < 1048576 ? fmt::format("{} kB", table_.bytes / 1024)
+                                                        : fmt::format("{} MB", table_.bytes / 1048576);
+        if (!unindexed_.empty() && !table_.serving.empty()) {
+            std::string names;
+            for (std::size_t i = 0; i < unindexed_.size() && i < 5; i++)
+                names += (i ? ", " : "") + unindexed_[i];
+            add("tenant_index", unindexed_.front(), expected,
+                fmt::format("{} large partitions or children have none", unindexed_.size()), std::nullopt, "FAIL",
+                fmt::format("They are read whole: {}{}.", names, unindexed_.size() > 5 ? " …" : ""),
+                fmt::format("CREATE INDEX CONCURRENTLY ON {} ({});", unindexed_.front(), quoted(of_.key.name)));
+        } else if (used) {
             add("tenant_index", name(policy_), expected, "used", std::nullopt, "PASS", "", "");
         } else if (table_.serving.empty()) {
             if (table_.large)
@@ -339,8 +362,9 @@ private:
                     fmt::format("Each query reads the whole table ({}), with a literal predicate too.", size),
                     tenant_index_sql(table_));
             else
-                add("tenant_index", "", expected, "there is no such index", std::nullopt, "PASS",
-                    "At this size the whole table is read either way. It will grow: lint names the index.", "");
+                add("tenant_index", "", expected, "there is no such index", std::nullopt, "WARN",
+                    fmt::format("At this size ({}) the whole table is read either way. It will grow.", size),
+                    tenant_index_sql(table_));
         } else if (table_.uses_tenant_index(literal_)) {
             add("tenant_index", name(literal_), expected, "not used, though it is with a literal predicate",
                 std::nullopt, "FAIL", "The policies in force keep the planner from it.", remedy_of_policies());

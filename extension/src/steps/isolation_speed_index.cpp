@@ -40,6 +40,26 @@ struct Index {
     std::vector<KeyColumn> columns;
 };
 
+// "((doc ->> 'a'::text))" -> "(doc ->> 'a'::text)": an expression as pg_get_expr() gives it.
+std::string without_parentheses(std::string text) {
+    if (text.size() < 2 || text.front() != '(') return text;
+    int depth = 0;
+    char quote = 0;
+    for (std::size_t i = 0; i < text.size(); i++) {
+        const char c = text[i];
+        if (quote) {
+            if (c == quote) quote = 0;
+        } else if (c == '\'' || c == '"') {
+            quote = c;
+        } else if (c == '(') {
+            depth++;
+        } else if (c == ')' && --depth == 0) {
+            return i + 1 == text.size() ? text.substr(1, text.size() - 2) : text;
+        }
+    }
+    return text;
+}
+
 // All valid ones of the table, and the operators that their columns can be searched with: of B-trees and hashes those
 // of one type, since what compares two types is another matter than the index.
 std::vector<Index> indexes_of(const SpeedTable &table) {
@@ -66,8 +86,11 @@ std::vector<Index> indexes_of(const SpeedTable &table) {
         const int number = static_cast<int>(rows.bigint(i, 6));
         std::vector<KeyColumn> &columns = indexes.back().columns;
         if (columns.empty() || columns.back().number != number)
-            columns.push_back(
-                {number, rows.text_or(i, 7), rows.text_or(i, 8), keys.at(static_cast<std::size_t>(number)), {}});
+            columns.push_back({number,
+                               without_parentheses(rows.text_or(i, 7)),
+                               rows.text_or(i, 8),
+                               keys.at(static_cast<std::size_t>(number)),
+                               {}});
         Operator one{static_cast<Oid>(rows.bigint(i, 9)),
                      static_cast<Oid>(rows.bigint(i, 10)),
                      rows.text_or(i, 11),
@@ -85,7 +108,7 @@ std::vector<Index> indexes_of(const SpeedTable &table) {
 std::string condition_of(const Index &index, const KeyColumn &column) {
     std::string condition;
     if (column.text_pattern()) {
-        condition = fmt::format("{} LIKE 'tenantmig%'", column.definition);
+        condition = fmt::format("({}) LIKE 'tenantmig%'", column.definition);
     } else {
         const int equality = index.method == "btree" ? 3 : index.method == "hash" ? 1 : 0;
         const Operator *chosen = &column.operators.front();
@@ -93,7 +116,7 @@ std::string condition_of(const Index &index, const KeyColumn &column) {
             if (one.strategy == equality) chosen = &one;
         const Oid right = chosen->right;
         const bool any = pg_call([right] { return get_typtype(right) == TYPTYPE_PSEUDO; });
-        condition = fmt::format("{} OPERATOR({}.{}) (SELECT CAST(NULL AS {}))", column.definition,
+        condition = fmt::format("({}) OPERATOR({}.{}) (SELECT CAST(NULL AS {}))", column.definition,
                                 quoted(chosen->schema), chosen->name, type_label(any ? column.key.type : right));
     }
     return index.predicate.empty() ? condition : fmt::format("{} AND ({})", condition, index.predicate);
