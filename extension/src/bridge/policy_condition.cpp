@@ -95,10 +95,16 @@ bool has_key(Node *node, const Keys *keys) {
     return find_key(node, &search);
 }
 
+// Without what changes nothing: a relabelled type, coalesce() of one value.
 Node *bare(Node *node) {
-    while (node && IsA(node, RelabelType))
-        node = reinterpret_cast<Node *>(reinterpret_cast<RelabelType *>(node)->arg);
-    return node;
+    for (;;) {
+        if (node && IsA(node, RelabelType))
+            node = reinterpret_cast<Node *>(reinterpret_cast<RelabelType *>(node)->arg);
+        else if (node && IsA(node, CoalesceExpr) && list_length(reinterpret_cast<CoalesceExpr *>(node)->args) == 1)
+            node = static_cast<Node *>(linitial(reinterpret_cast<CoalesceExpr *>(node)->args));
+        else
+            return node;
+    }
 }
 
 bool is_key_column(Node *node, const Keys *keys) {
@@ -313,11 +319,12 @@ bool is_open(Node *node, const Keys *keys) {
     case T_OpExpr: {
         const auto *expression = reinterpret_cast<OpExpr *>(node);
         return list_length(expression->args) == 2 && is_equality(expression->opno) &&
-               equal(linitial(expression->args), lsecond(expression->args));
+               equal(bare(static_cast<Node *>(linitial(expression->args))),
+                     bare(static_cast<Node *>(lsecond(expression->args))));
     }
     case T_NullTest: {
         const auto *test = reinterpret_cast<NullTest *>(node);
-        return is_key_column(reinterpret_cast<Node *>(test->arg), keys);
+        return test->nulltesttype == IS_NOT_NULL && is_key_column(reinterpret_cast<Node *>(test->arg), keys);
     }
     default:
         return false;

@@ -12,7 +12,7 @@ struct PolicyCondition {
     // equality of the key, or the key goes into a subquery or a function of the user's, which are taken at their word.
     bool confined = false;
     std::string open_part; // the first arm of an OR that is not confined, beside others that are
-    // It holds for every row, or for every row without a tenant, while settings are unset / empty.
+    // It holds for every row that has a tenant, or for every one that has none, while settings are unset / empty.
     bool open_unset = false, open_empty = false;
     bool fails_unset = false, fails_empty = false; // it is an error then
     bool key_wrapped = false;          // compares an expression over the key: an index over the key is of no use

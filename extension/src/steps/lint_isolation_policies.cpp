@@ -32,7 +32,8 @@ std::vector<Oid> confined_roles(const IsolationModel &model, const LintPolicy &p
     std::vector<Oid> result;
     for (Oid role : policy.roles)
         if (role == everybody || !model.super_roles.contains(role)) result.push_back(role);
-    for (Oid role : model.application) // through membership: a policy for a group, or of a role it is a member of
+    if (result.empty()) return result; // whoever becomes a member of such a role: role_can_bypass
+    for (Oid role : model.application) // through membership of a group
         if (model.applies(policy, role) && std::find(result.begin(), result.end(), role) == result.end())
             result.push_back(role);
     return result;
@@ -208,7 +209,7 @@ void check_public(Lint &lint, const SecuredTable &table, const LintPolicy &polic
 }
 
 // Permissive policies for the same role and command are joined by OR: each of them opens what another one closes. The
-// policy of a role that sees all tenants is none of the application's, unless that is a member of it.
+// policy of a role that sees all tenants is none of the application's.
 void check_overlap(Lint &lint, const IsolationModel &model, const SecuredTable &table) {
     std::set<Oid> roles = model.application;
     roles.insert(everybody);
@@ -219,7 +220,7 @@ void check_overlap(Lint &lint, const IsolationModel &model, const SecuredTable &
             bool own = role == everybody; // those that are all for PUBLIC are told as PUBLIC's
             for (const LintPolicy &policy : table.policies)
                 if (policy.permissive && policy.is_for(command) && policy.of(command, command == 'a') &&
-                    model.applies(policy, role)) {
+                    model.applies(policy, role) && !confined_roles(model, policy).empty()) {
                     names.push_back(quoted(policy.name));
                     own = own || !model.applies(policy, everybody);
                 }

@@ -35,21 +35,12 @@ void check_grants(Lint &lint, const IsolationModel &model, const SecuredTable &t
 }
 
 void check_owner(Lint &lint, const IsolationModel &model, const SecuredTable &table) {
-    if (!table.row_security) return;
-    for (Oid role : model.application) {
-        const bool owns = role == table.owner;
-        if (!owns && !model.can_become(role, table.owner)) continue;
-        lint.add(Severity::error, "application_role_owns", table.part(part_name(model, role)),
-                 owns ? fmt::format("{} owns it: {}, and it may switch them off.", model.role(role),
-                                    table.forced ? "policies are forced on it" : "it passes the policies")
-                      : fmt::format("{} is a member of its owner {}: it {}, and may switch the policies off.",
-                                    model.role(role), model.role(table.owner),
-                                    table.forced ? "can become the owner" : "passes the policies, or can"),
-                 owns ? fmt::format("ALTER TABLE {} OWNER TO owner_of_the_schema; -- a role that the application does "
-                                    "not log in as",
-                                    table.label())
-                      : fmt::format("REVOKE {} FROM {};", model.role(table.owner), model.role(role)));
-    }
+    if (!table.row_security || !model.application.contains(table.owner)) return;
+    lint.add(Severity::error, "application_role_owns", table.label(),
+             fmt::format("{} is a role of the application and owns it: {} switch row-level security off.",
+                         model.role(table.owner),
+                         table.forced ? "it is held to the policies, and may" : "it passes the policies, and may"),
+             fmt::format("ALTER TABLE {} OWNER TO …; -- a role that the application is not", table.label()));
 }
 
 bool bypassing(const LintRole &role) {
@@ -70,14 +61,19 @@ void check_roles(Lint &lint, const IsolationModel &model) {
             continue;
         }
         std::vector<std::string> ways, remedies;
+        std::map<Oid, int> owned;
+        for (const SecuredTable &table : model.tables)
+            if (table.row_security) owned[table.owner]++;
         for (const auto &[oid, other] : model.roles) {
             if (oid == role || !model.can_become(role, oid)) continue;
             const bool ladder = std::find(std::begin(ladders), std::end(ladders), other.name) != std::end(ladders);
-            if (!bypassing(other) && !model.super_roles.contains(oid) && !ladder) continue;
+            const int tables = owned.contains(oid) ? owned.at(oid) : 0;
+            if (!bypassing(other) && !model.super_roles.contains(oid) && !ladder && !tables) continue;
             ways.push_back(fmt::format("it is a member of {}, {}", model.role(oid),
                                        other.superuser  ? "a superuser"
                                        : other.bypasses ? "which has BYPASSRLS"
                                        : ladder         ? "and so reaches the server's files"
+                                       : tables         ? fmt::format("which owns {} of the tables", tables)
                                                         : "which sees all tenants"));
             remedies.push_back(fmt::format("REVOKE {} FROM {};", model.role(oid), name));
         }
@@ -173,6 +169,36 @@ void check_default_privileges(Lint &lint, const IsolationModel &model) {
     }
 }
 
+// Where values of all tenants' rows stand beside the tables: the change log and the queue of reviews, and statistics.
+void check_copies(Lint &lint, const IsolationModel &model) {
+    Rows rows =
+        own_query("SELECT n.nspname = 'tenantmig', format('%I.%I', n.nspname, c.relname), a.grantee::bigint FROM "
+                  "pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL "
+                  "aclexplode(c.relacl) a WHERE c.oid IN ('tenantmig.changes'::regclass, "
+                  "'pg_statistic'::regclass, 'pg_statistic_ext_data'::regclass) AND a.privilege_type = 'SELECT' "
+                  "AND a.grantee <> c.relowner ORDER BY 1, 2, 3");
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        const bool ours = rows.boolean(i, 1);
+        const std::string relation = rows.text_or(i, 2);
+        IsolationModel::Rights rights;
+        rights[static_cast<Oid>(rows.bigint(i, 3))].insert("SELECT");
+        for (const auto &[grantee, privileges] : model.granted(rights, {"SELECT"}))
+            lint.add(
+                Severity::error, ours ? "change_log_readable" : "statistics_readable",
+                fmt::format("{}.{}", relation, quoted(part_name(model, grantee))),
+                ours ? fmt::format("{} has access to tenantmig: its change log and its reviews hold keys and values "
+                                   "of all tenants.",
+                                   model.role(grantee))
+                     : fmt::format("{} may read {}: it holds the most common values of every column, of all "
+                                   "tenants.",
+                                   model.role(grantee), relation),
+                ours ? fmt::format("REVOKE ALL ON ALL TABLES IN SCHEMA tenantmig FROM {0}; REVOKE ALL ON ALL "
+                                   "ROUTINES IN SCHEMA tenantmig FROM {0}; REVOKE ALL ON SCHEMA tenantmig FROM {0};",
+                                   model.role(grantee))
+                     : fmt::format("REVOKE SELECT ON {} FROM {};", relation, model.role(grantee)));
+    }
+}
+
 // A session has a tenant before it said which.
 void check_presets(Lint &lint, const IsolationModel &model) {
     if (model.settings.empty()) return;
@@ -193,7 +219,10 @@ void check_presets(Lint &lint, const IsolationModel &model) {
                                   of_database ? fmt::format(" IN DATABASE {}", database) : "", setting)
             : of_database ? fmt::format("ALTER DATABASE {} RESET {};", database, setting)
                           : fmt::format("ALTER ROLE ALL RESET {};", setting);
-        lint.add(of_role ? Severity::warning : Severity::error, "tenant_setting_preset",
+        bool others = of_role; // a role that logs in for one tenant only may be meant so
+        for (Oid oid : model.application)
+            others = others && model.roles.at(oid).name != rows.text_or(i, 2);
+        lint.add(others ? Severity::warning : Severity::error, "tenant_setting_preset",
                  fmt::format("{}.{}.{}", of_database ? database : "*", of_role ? role : "*", setting),
                  fmt::format("{} is preset to {} for {}: a session that forgot to say which tenant it is of sees that "
                              "one's rows.",
@@ -221,6 +250,7 @@ void lint_rights(Lint &lint, const IsolationModel &model) {
     check_roles(lint, model);
     check_sequences(lint, model);
     check_default_privileges(lint, model);
+    check_copies(lint, model);
     check_presets(lint, model);
 }
 

@@ -141,7 +141,19 @@ void check_function(Lint &lint, const IsolationModel &model, const LintFunction 
         if (model.sees_all(function.owner, *table)) tables.insert(table);
     const std::string revoke =
         fmt::format("REVOKE EXECUTE ON {} {} FROM {};", kind, function.label(), model.names(callers));
-    if (!tables.empty())
+    // A statement that is put together while it runs reads whatever its caller names.
+    const bool dynamic =
+        !function.stored_body && function.language != "sql" && words_of(function.source).contains("execute");
+    if (tables.empty() && dynamic) {
+        for (const SecuredTable &table : model.tables)
+            if (table.row_security && !table.keys.empty() && model.sees_all(function.owner, table))
+                tables.insert(&table);
+        lint.add(application ? Severity::error : Severity::warning, "definer_function", function.label(),
+                 fmt::format("SECURITY DEFINER: it puts statements together (EXECUTE) and runs them as its owner {}, "
+                             "which {}, and {} may call it.",
+                             model.role(function.owner), why(model, function.owner, tables), model.names(callers)),
+                 fmt::format("ALTER {} {} SECURITY INVOKER; -- or {}", kind, function.label(), revoke));
+    } else if (!tables.empty())
         lint.add(application ? Severity::error : Severity::warning, "definer_function", function.label(),
                  fmt::format("SECURITY DEFINER: it {} {} as its owner {}, which {}, and {} may call it.",
                              function.stored_body ? "uses" : "names", labels(tables), model.role(function.owner),
