@@ -15,7 +15,6 @@
 
 namespace tenantmig {
 
-[[gnu::weak]] void probe_writes(Probe &probe);
 [[gnu::weak]] void probe_keys(Probe &probe);
 [[gnu::weak]] void probe_objects(Probe &probe);
 [[gnu::weak]] void probe_rights(Probe &probe);
@@ -71,7 +70,7 @@ struct Probe::State {
     std::vector<ProbeRow> rows;
     // Progress
     std::size_t number = 0;
-    int group_number = 0, group_count = 1;
+    int group_number = 0, group_count = 0;
     std::size_t current = 0;
     std::int64_t attempts = 0;
 
@@ -94,6 +93,7 @@ struct Progress {
 } // namespace
 
 void Probe::State::tell_progress() {
+    if (group_count == 0) return; // somebody else's use of the frame
     const auto now = Clock::now();
     if (now - progress.told < std::chrono::seconds(2) || tables.empty()) return;
     progress.told = now - std::chrono::seconds(1); // then once a second

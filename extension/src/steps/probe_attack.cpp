@@ -27,6 +27,53 @@ ProbeAccess probe_access(const Probe &probe, const ProbeTable &table) {
     return access;
 }
 
+// What names a tenant by the equality of its key is no attack: ' 1' is 1 as a number, and 'A' is 'a' where a collation
+// says so.
+bool names_tenant(const Probe &probe, const ProbeTable &table, const std::string &value) {
+    const auto matrix = probe.as_owner(table.table,
+                                       fmt::format("SELECT 1 FROM {} AS t WHERE t.{} {} CAST($1 AS {}) LIMIT 1",
+                                                   table.table.sql(), quoted(table.key.name),
+                                                   equality_operator(table.key.type), type_label(table.key.type)),
+                                       {{text_value(value)}}, 1);
+    return matrix && !matrix->empty(); // a text that is no value of the type names nobody
+}
+
+namespace {
+std::optional<std::string> unknown_tenant(const Probe &probe, const ProbeTable &table) {
+    const Oid type = table.key.type;
+    std::vector<std::string> guesses;
+    if (type == INT2OID)
+        guesses = {"32767", "32766", "-32768"};
+    else if (type == INT4OID || type == INT8OID || type == NUMERICOID)
+        guesses = {"2147483647", "2147483646", "-7"};
+    else if (type == UUIDOID)
+        guesses = {"7f3a0000-0000-4000-8000-00000000d1ce"};
+    else if (type == TEXTOID || type == VARCHAROID || type == BPCHAROID)
+        guesses = {"no such tenant", "~"};
+    for (const std::string &guess : guesses)
+        if (!names_tenant(probe, table, guess)) return guess;
+    return std::nullopt;
+}
+
+} // namespace
+
+std::optional<std::string> outsider(const Probe &probe, const ProbeTable &table) {
+    for (const ProbeTable &other : probe.tables())
+        if (other.table.oid != table.table.oid && other.parent == InvalidOid && other.key.type == table.key.type)
+            for (const auto &[tenant, count] : probe.owned(other))
+                if (!tenant.empty() && !probe.owned(table).contains(tenant) && !names_tenant(probe, table, tenant))
+                    return tenant;
+    return unknown_tenant(probe, table);
+}
+
+std::vector<ProbePair> attack_pairs(const Probe &probe, const ProbeTable &table) {
+    std::vector<ProbePair> pairs = probe.pairs(table);
+    if (!pairs.empty() || probe.options().tenants) return pairs;
+    for (const auto &[victim, count] : probe.owned(table))
+        if (const auto tenant = victim.empty() ? std::nullopt : outsider(probe, table)) pairs = {{*tenant, victim}};
+    return pairs;
+}
+
 std::string key_is(const ProbeTable &table, int parameter) {
     return fmt::format("t.{} {} ${}", quoted(table.key.name), equality_operator(table.key.type), parameter);
 }

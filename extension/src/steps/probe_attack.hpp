@@ -17,6 +17,13 @@ struct ProbeAccess {
 };
 ProbeAccess probe_access(const Probe &probe, const ProbeTable &table);
 
+// Whether a text names a tenant that has rows, by the equality of the key.
+bool names_tenant(const Probe &probe, const ProbeTable &table, const std::string &value);
+// A tenant that has no row in the table: of another table, else one that there is not.
+std::optional<std::string> outsider(const Probe &probe, const ProbeTable &table);
+// probe.pairs(); of a table where only one tenant has rows: an outsider against that one.
+std::vector<ProbePair> attack_pairs(const Probe &probe, const ProbeTable &table);
+
 // SQL text of a condition on "t".
 std::string key_is(const ProbeTable &table, int parameter);     // the tenant key equals $n
 std::string key_is_not(const ProbeTable &table, int parameter); // it does not, or is NULL

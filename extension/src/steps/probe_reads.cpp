@@ -58,7 +58,7 @@ public:
 
     void run() {
         if (!access_.can_read()) return; // probe_counts says so
-        const std::vector<ProbePair> pairs = probe_.pairs(table_);
+        const std::vector<ProbePair> pairs = attack_pairs(probe_, table_);
         if (pairs.empty()) {
             if (!probe_.owned(table_).empty())
                 probe_.add(&table_, {}, "pairs", {}, nullptr, "two tenants that attack each other",
@@ -196,9 +196,14 @@ private:
               attempt.rows);
     }
 
+    std::uint64_t owned_rows(const std::string &tenant) const {
+        const auto found = probe_.owned(table_).find(tenant);
+        return found == probe_.owned(table_).end() ? 0 : static_cast<std::uint64_t>(found->second);
+    }
+
     // COPY TO, of a query and of the table: no more than the tenant's own rows.
     void copy(const std::string &tenant) {
-        const auto owned = static_cast<std::uint64_t>(probe_.owned(table_).at(tenant));
+        const auto owned = owned_rows(tenant);
         std::string columns;
         for (const Column &column : table_.table.columns)
             if (access_.reads_column(column.number) && !(column.generated && table_.table.kind == RELKIND_RELATION))

@@ -208,6 +208,26 @@ void by_hand(ProbeScope &scope, const ProbeOptions &options, const std::string &
     }
 }
 
+// Partitions and children that were made after the isolation are reached by it, or should be.
+void add_new_children(ProbeScope &scope) {
+    std::set<Oid> known;
+    for (const ProbeTable &table : scope.tables)
+        known.insert(table.table.oid);
+    const std::vector<ProbeTable> tables = scope.tables;
+    for (const ProbeTable &table : tables) {
+        for (const Oid child : below(table.table.oid)) {
+            if (!known.insert(child).second) continue;
+            const auto described = describe_table(child);
+            if (!described) continue;
+            ProbeTable part = keyed(*described, table.key.name, table.setting);
+            part.parent = table.parent == InvalidOid ? table.table.oid : table.parent;
+            part.super_role = table.super_role;
+            scope.roles_of.emplace(child, scope.roles_of[table.table.oid]);
+            scope.tables.push_back(std::move(part));
+        }
+    }
+}
+
 // Of a migration's tables those that were named.
 void choose_tables(ProbeScope &scope, const ProbeOptions &options) {
     std::vector<ProbeTable> chosen;
@@ -281,6 +301,7 @@ ProbeScope resolve_probe(const ProbeOptions &options) {
         without_isolation(scope, options, migration);
     } else {
         of_migration(scope, isolated);
+        add_new_children(scope);
         choose_role(scope, options);
         if (options.tables) choose_tables(scope, options);
     }

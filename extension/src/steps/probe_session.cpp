@@ -23,6 +23,10 @@ void set_in_attempt(const char *name, const char *value) {
     pg_call([name, value] { set_here(name, value); });
 }
 
+void triggers_off_in_attempt() {
+    pg_call([] { set_here("session_replication_role", "replica", PGC_SUSET); });
+}
+
 ApplicationSession::ApplicationSession(const ProbeSession &session, const std::string &search_path) {
     if (!session.tenant) absent_.emplace(session.setting);
     const char *setting = session.setting.c_str();

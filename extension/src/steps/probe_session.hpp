@@ -26,5 +26,8 @@ private:
 
 // A setting, to the end of the attempt.
 void set_in_attempt(const char *name, const char *value);
+// No trigger fires but those that always do, to the end of the attempt: to ask the policies past a trigger that
+// refuses.
+void triggers_off_in_attempt();
 
 } // namespace tenantmig

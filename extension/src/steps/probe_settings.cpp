@@ -23,17 +23,6 @@ std::string other_case(const std::string &text) {
     return result;
 }
 
-// What names a tenant by the equality of its key is no attack: ' 1' is 1 as a number, and 'A' is 'a' where a collation
-// says so.
-bool names_tenant(const Probe &probe, const ProbeTable &table, const std::string &value) {
-    const auto matrix = probe.as_owner(table.table,
-                                       fmt::format("SELECT 1 FROM {} AS t WHERE t.{} {} CAST($1 AS {}) LIMIT 1",
-                                                   table.table.sql(), quoted(table.key.name),
-                                                   equality_operator(table.key.type), type_label(table.key.type)),
-                                       {{text_value(value)}}, 1);
-    return matrix && !matrix->empty(); // a text that is no value of the type names nobody
-}
-
 void try_setting(Probe &probe, const ProbeTable &table, const Setting &setting) {
     const std::string query = fmt::format("SELECT pg_catalog.count(*) FROM (SELECT FROM {} AS t LIMIT {}) AS s",
                                           table.table.sql(), seen_limit);
@@ -49,29 +38,12 @@ void try_setting(Probe &probe, const ProbeTable &table, const Setting &setting) 
               seen == 0 ? "" : policy_remedy(probe, table, 'r'));
 }
 
-// A tenant that has no row, in the type of the key.
-std::optional<std::string> unknown_tenant(const Probe &probe, const ProbeTable &table) {
-    const Oid type = table.key.type;
-    std::vector<std::string> guesses;
-    if (type == INT2OID)
-        guesses = {"32767", "32766", "-32768"};
-    else if (type == INT4OID || type == INT8OID || type == NUMERICOID)
-        guesses = {"2147483647", "2147483646", "-7"};
-    else if (type == UUIDOID)
-        guesses = {"7f3a0000-0000-4000-8000-00000000d1ce"};
-    else if (type == TEXTOID || type == VARCHAROID || type == BPCHAROID)
-        guesses = {"no such tenant", "~"};
-    for (const std::string &guess : guesses)
-        if (!names_tenant(probe, table, guess)) return guess;
-    return std::nullopt;
-}
-
 void try_settings(Probe &probe, const ProbeTable &table) {
     const ProbeAccess access = probe_access(probe, table);
     if (!access.can_read() || probe.total_rows(table) == 0) return; // probe_counts says so
-    std::vector<Setting> settings = {
-        {"setting_unset", std::nullopt, "the setting not set"},
-        {"setting_empty", "", "an empty setting"},
+    std::vector<Setting> settings = {{"setting_unset", std::nullopt, "the setting not set"},
+                                     {"setting_empty", "", "an empty setting"}};
+    const std::initializer_list<Setting> texts = {
         {"setting_blank", "   ", "a blank setting"},
         {"setting_malformed", "not a tenant!", "a malformed setting"},
         {"setting_percent", "%", "% as the tenant"},
@@ -82,9 +54,10 @@ void try_settings(Probe &probe, const ProbeTable &table) {
         {"setting_long", std::string(100000, '9'), "a setting of 100 kB"},
         {"setting_sql", "1' OR '1'='1", "SQL in the setting"},
     };
-    if (auto unknown = unknown_tenant(probe, table))
-        settings.push_back({"setting_unknown", unknown, "an unknown tenant"});
-    if (const auto &owned = probe.owned(table); !owned.empty()) {
+    if (table.parent == InvalidOid) settings.insert(settings.end(), texts);
+    if (auto unknown = outsider(probe, table))
+        settings.push_back({"setting_other", unknown, "a tenant that has no row here"});
+    if (const auto &owned = probe.owned(table); !owned.empty() && table.parent == InvalidOid) {
         const std::string swapped = other_case(owned.begin()->first);
         if (swapped != owned.begin()->first) settings.push_back({"setting_case", swapped, "a tenant in another case"});
     }
@@ -121,7 +94,7 @@ void setting_default(Probe &probe, const std::string &setting) {
 void probe_settings(Probe &probe) {
     std::set<std::string> settings;
     for (const ProbeTable &table : probe.tables()) {
-        if (table.parent == InvalidOid) try_settings(probe, table);
+        try_settings(probe, table);
         settings.insert(table.setting);
     }
     for (const std::string &setting : settings)
