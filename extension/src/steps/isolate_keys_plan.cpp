@@ -207,7 +207,7 @@ private:
     }
 
     void may_build(const Known &known, const std::vector<std::string> &columns) {
-        const std::string check = "composite_keys " + known.table.label();
+        const std::string check = fmt::format("composite_keys {} ({})", known.table.label(), quoted_list(columns));
         if (known.foreign)
             problem(check, sqlstate::feature_not_supported,
                     fmt::format("{} has a foreign table as a partition", known.table.label()),
@@ -242,6 +242,7 @@ private:
 
     // ---- foreign keys
 
+    // In the order in which they were made, which is that of their triggers.
     std::vector<DeclaredKey> declared() const {
         std::string oids;
         for (const auto &[oid, known] : known_)
@@ -259,9 +260,9 @@ private:
             "WHERE t.tgenabled <> 'O'), (SELECT m.name FROM tenantmig.enforcement e JOIN tenantmig.migration m ON "
             "m.id = e.migration_id WHERE e.state IN ('enforced', 'relaxing', 'intended') AND e.kind = "
             "'foreign_key' AND e.relation_oid = k.conrelid AND e.constraint_name = k.conname LIMIT 1) FROM "
-            "pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY ('{{{0}}}'::oid[]) AND k.confrelid "
-            "= ANY ('{{{0}}}'::oid[]) ORDER BY n.nspname, c.relname, k.conname",
+            "pg_constraint k WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid = ANY ('{{{0}}}'::oid[]) AND "
+            "k.confrelid "
+            "= ANY ('{{{0}}}'::oid[]) ORDER BY k.oid",
             oids));
         std::vector<DeclaredKey> keys;
         for (std::size_t i = 0; i < rows.size(); i++) {
