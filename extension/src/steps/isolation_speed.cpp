@@ -58,10 +58,14 @@ Statistics read_statistics(const ProbeTable &of) {
     Statistics found;
     RunAs owner(of.table.owner, Purpose::read);
     const Rows rows = run_query(
-        "SELECT s.n_distinct::text, s.null_frac::text, s.most_common_vals::text::text[], s.most_common_freqs::text[], "
-        "s.histogram_bounds::text::text[], (SELECT c.reltuples::text FROM pg_class c WHERE c.oid = $4::oid) FROM "
-        "pg_stats s WHERE s.schemaname = $1 AND s.tablename = $2 AND s.attname = $3 ORDER BY s.inherited DESC LIMIT 1",
-        {text_value(of.table.schema), text_value(of.table.name), text_value(of.key.name), bigint_value(of.table.oid)});
+        std::string(family) +
+            "SELECT s.n_distinct::text, s.null_frac::text, s.most_common_vals::text::text[], "
+            "s.most_common_freqs::text[], "
+            "s.histogram_bounds::text::text[], (SELECT sum(greatest(c.reltuples, 0))::text FROM family f JOIN pg_class "
+            "c ON "
+            "c.oid = f.oid WHERE CASE WHEN s.inherited THEN c.relkind <> 'p' ELSE c.oid = $1::oid END) FROM pg_stats s "
+            "WHERE s.schemaname = $2 AND s.tablename = $3 AND s.attname = $4 ORDER BY s.inherited DESC LIMIT 1",
+        {bigint_value(of.table.oid), text_value(of.table.schema), text_value(of.table.name), text_value(of.key.name)});
     if (rows.empty()) return found;
     const auto number = [&](int column) { return std::strtod(rows.text_or(0, column, "0").c_str(), nullptr); };
     double distinct = number(1);
@@ -127,6 +131,7 @@ std::optional<std::string> any_tenant(const ProbeTable &of) {
 struct AppliedPolicy {
     Oid oid = InvalidOid;
     std::string name, condition;
+    bool reads = true; // false: of UPDATE or DELETE alone
 };
 
 class TableSpeed {
@@ -202,7 +207,8 @@ private:
         const Rows columns = own_query(
             "SELECT string_agg(format('t.%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid "
             "= $1::oid AND a.attnum > 0 AND NOT a.attisdropped AND has_column_privilege($2::oid, $1::oid, a.attnum, "
-            "'SELECT')",
+            "'SELECT') AND has_schema_privilege($2::oid, (SELECT c.relnamespace FROM pg_class c WHERE c.oid = "
+            "$1::oid), 'USAGE')",
             {bigint_value(of_.table.oid), bigint_value(table_.probe.role())});
         table_.columns = columns.text_or(0, 1);
         const Rows serving = own_query(
@@ -242,14 +248,17 @@ private:
                                        role),
                            "-- let the application use a role of its own: probe_isolation tells more");
         const Rows found =
-            own_query("SELECT p.oid::bigint, p.polname, pg_get_expr(p.polqual, p.polrelid), p.polpermissive FROM "
-                      "pg_policy p WHERE p.polrelid = $1::oid AND p.polcmd IN ('*', 'r') AND (0 = ANY (p.polroles) OR "
+            own_query("SELECT p.oid::bigint, p.polname, pg_get_expr(p.polqual, p.polrelid), p.polpermissive AND "
+                      "p.polcmd IN ('*', 'r'), p.polcmd IN ('*', 'r') FROM pg_policy p WHERE p.polrelid = $1::oid AND "
+                      "p.polqual IS NOT NULL "
+                      "AND (0 = ANY (p.polroles) OR "
                       "EXISTS (SELECT FROM unnest(p.polroles) r WHERE pg_has_role($2::oid, r, 'USAGE'))) ORDER BY "
                       "p.polname",
                       {bigint_value(of_.table.oid), bigint_value(table_.probe.role())});
         bool permissive = false;
         for (std::size_t i = 0; i < found.size(); i++) {
-            policies_.push_back({static_cast<Oid>(found.bigint(i, 1)), found.text_or(i, 2), found.text_or(i, 3)});
+            policies_.push_back(
+                {static_cast<Oid>(found.bigint(i, 1)), found.text_or(i, 2), found.text_or(i, 3), found.boolean(i, 5)});
             permissive = permissive || found.boolean(i, 4);
         }
         if (!permissive)
@@ -265,7 +274,7 @@ private:
                         quoted(policy.name), of_.table.sql(), tenant_condition(of_.key, of_.setting));
         const char *expected = "computed once a query";
         const std::string detail = fmt::format("USING {}", one_line(policy.condition));
-        if (!facts.volatile_calls.empty() && table_.uses_tenant_index(policy_))
+        if (!facts.volatile_calls.empty() && policy.reads && table_.uses_tenant_index(policy_))
             add("policy", policy.name, expected, fmt::format("VOLATILE: {}", fmt::join(facts.volatile_calls, ", ")),
                 std::nullopt, "WARN",
                 fmt::format("The tenant index is used all the same: PostgreSQL inlines a function in SQL today, and no "
