@@ -18,7 +18,7 @@ std::string create_policy(const IsolationModel &model, const SecuredTable &table
     std::string key = table.key_names.empty() ? "" : quoted(table.key_names.front()), type, setting, roles;
     if (key.empty()) return fmt::format("-- CREATE POLICY … ON {} …;", table.label());
     if (const LintColumn *column = table.table->find(table.key_names.front())) type = column->type_name;
-    setting = model.settings.size() == 1 ? *model.settings.begin() : "tenantmig.tenant";
+    setting = model.tenant_setting;
     for (Oid role : model.application)
         roles += (roles.empty() ? "" : ", ") + model.role(role);
     std::string literal;
@@ -84,9 +84,9 @@ void check_switched_on(Lint &lint, const IsolationModel &model, const SecuredTab
              granted.empty()
                  ? std::string("Other tables of tenants have row-level security, and it has none. No role of the "
                                "application has rights on it now.")
-                 : fmt::format("Other tables of tenants have row-level security, and it has none: {} see{} the rows of "
-                               "all tenants.",
-                               model.names(granted), granted.size() == 1 ? "s" : ""),
+                 : fmt::format("Other tables of tenants have row-level security, and it has none: {} reach{} the rows "
+                               "of all tenants.",
+                               model.names(granted), granted.size() == 1 ? "es" : ""),
              fmt::format("{} {}", create_policy(model, table), enable(table)));
 }
 

@@ -82,7 +82,8 @@ public:
     std::map<Oid, LintView> views;
     std::map<Oid, LintFunction> functions;  // of users
     std::set<Oid> application, super_roles; // as lint takes them; never PUBLIC
-    std::set<std::string> settings;         // that name the tenant
+    std::set<std::string> settings;         // that policies read
+    std::string tenant_setting;             // that names the tenant: by a step, else the one that most policies read
     std::vector<IsolatedTable> isolated;
 
     using Rights = std::map<Oid, std::set<std::string>>; // by grantee, PUBLIC included, the owner left out
@@ -96,6 +97,8 @@ public:
     // Whether `role` can become `other` by SET ROLE or is it by inheritance, through grants; not because it is a
     // superuser.
     bool can_become(Oid role, Oid other) const;
+    // The statement that ends it: of the role's own membership that leads there.
+    std::string leave(Oid role, Oid other) const;
     // Those of the application and PUBLIC that have one of the privileges, by whom it is granted to: what to revoke.
     std::map<Oid, std::set<std::string>> granted(const Rights &rights, const std::set<std::string> &privileges,
                                                  bool others = false) const;
@@ -114,7 +117,10 @@ private:
     std::map<Oid, Rights> relation_rights_, function_rights_;
     std::map<std::string, Rights> schema_rights_;
 
+    std::map<Oid, std::set<Oid>> memberships_; // direct ones
+
     void read_roles();
+    void read_memberships();
     void read_tables();
     void read_policies();
     void read_rights();

@@ -54,6 +54,7 @@ IsolationModel::IsolationModel(const LintModel &of) : model(of) {
     read_tables();
     if (!in_force_) return;
     read_roles();
+    read_memberships();
     read_policies();
     read_rights();
     find_roles();
@@ -69,6 +70,12 @@ void IsolationModel::read_roles() {
         roles[oid] = {
             oid, rows.text_or(i, 2), rows.boolean(i, 3), rows.boolean(i, 4), rows.boolean(i, 5), rows.boolean(i, 6)};
     }
+}
+
+void IsolationModel::read_memberships() {
+    Rows rows = own_query("SELECT DISTINCT m.member::bigint, m.roleid::bigint FROM pg_auth_members m");
+    for (std::size_t i = 0; i < rows.size(); i++)
+        memberships_[oid_at(rows, i, 1)].insert(oid_at(rows, i, 2));
 }
 
 // Tables of the scope that hold rows of tenants or have row-level security, and all that is below them.
@@ -285,10 +292,12 @@ void IsolationModel::read_functions() {
 // table, beside others that are confined, is meant to see all tenants. Where policies are for PUBLIC, the application
 // is who has rights on the table and is held to policies.
 void IsolationModel::find_roles() {
-    std::set<Oid> named, limited, by_step;
+    std::set<Oid> named, limited, by_step, by_public;
     bool some_confined = false;
+    std::map<std::string, int> uses;
     for (const IsolatedTable &table : isolated) {
         settings.insert(table.setting);
+        uses[table.setting] += 1000000; // what a step says goes before what policies have most
         for (const auto &[oid, role] : roles) {
             if (std::find(table.roles.begin(), table.roles.end(), role.name) != table.roles.end()) by_step.insert(oid);
             if (!table.super_role.empty() && role.name == table.super_role) super_roles.insert(oid);
@@ -300,7 +309,10 @@ void IsolationModel::find_roles() {
             for (const auto *side : {&policy.rows, &policy.check})
                 if (*side) {
                     always = always && (*side)->condition.always;
-                    settings.insert((*side)->condition.settings.begin(), (*side)->condition.settings.end());
+                    for (const std::string &name : (*side)->condition.settings) {
+                        settings.insert(name);
+                        uses[name]++;
+                    }
                     some_confined = some_confined || (policy.permissive && (*side)->condition.confined);
                 }
             // with an INSERT policy alone a role does not see anything
@@ -309,7 +321,7 @@ void IsolationModel::find_roles() {
                 if (role == everybody && table.row_security)
                     for (const auto &[grantee, privileges] : rights(table.oid))
                         if (const auto known = roles.find(grantee); known != roles.end())
-                            if (!known->second.superuser && !known->second.bypasses) limited.insert(grantee);
+                            if (!known->second.superuser && !known->second.bypasses) by_public.insert(grantee);
                 if (role == everybody) continue;
                 named.insert(role);
                 if (!always) limited.insert(role);
@@ -318,11 +330,14 @@ void IsolationModel::find_roles() {
     for (Oid role : named)
         if (!limited.contains(role) && !by_step.contains(role) && some_confined) super_roles.insert(role);
     application = by_step;
-    for (const auto &list : {named, limited})
+    for (const auto &list : {named, by_public})
         for (Oid role : list)
             if (!super_roles.contains(role) && roles.contains(role)) application.insert(role);
     for (Oid role : by_step)
         super_roles.erase(role);
+    for (const auto &[name, times] : uses)
+        if (uses[tenant_setting] < times) tenant_setting = name;
+    if (tenant_setting.empty()) tenant_setting = "tenantmig.tenant";
 }
 
 namespace {
@@ -360,6 +375,15 @@ bool IsolationModel::has(Oid role, Oid grantee) const {
 bool IsolationModel::can_become(Oid role, Oid other) const {
     if (role == everybody || other == everybody) return false;
     return pg_call([role, other] { return is_member_of_role_nosuper(role, other); });
+}
+
+std::string IsolationModel::leave(Oid role, Oid other) const {
+    const auto own = memberships_.find(role);
+    if (own != memberships_.end())
+        for (Oid direct : own->second)
+            if (direct == other || can_become(direct, other))
+                return fmt::format("REVOKE {} FROM {};", this->role(direct), this->role(role));
+    return {};
 }
 
 std::map<Oid, std::set<std::string>> IsolationModel::granted(const Rights &of, const std::set<std::string> &privileges,

@@ -9,11 +9,10 @@ namespace {
 constexpr char commands[] = {'r', 'a', 'w', 'd'};
 
 std::string better_condition(const IsolationModel &model, const SecuredTable &table) {
-    const std::string setting = model.settings.empty() ? "tenantmig.tenant" : *model.settings.begin();
     std::string type = "text";
     if (const LintColumn *column = table.table->find(table.key_names.front())) type = column->type_name;
     return fmt::format("{} = (SELECT nullif(current_setting({}, true), '')::{})", quoted(table.key_names.front()),
-                       core::sql_literal(setting), type);
+                       core::sql_literal(model.tenant_setting), type);
 }
 
 std::string alter_policy(const IsolationModel &model, const SecuredTable &table, const LintPolicy &policy) {
@@ -124,7 +123,7 @@ void check_cost(Lint &lint, const IsolationModel &model, const SecuredTable &tab
                              "times slower, measured).",
                              list({volatile_calls.begin(), volatile_calls.end()}) +
                                  (volatile_calls.size() == 1 ? " is" : " are")),
-                 fmt::format("ALTER FUNCTION {} STABLE; -- if it is; and write (SELECT …) around the call",
+                 fmt::format("ALTER FUNCTION {} STABLE; -- if it is; a call inside of (SELECT) is made once a query",
                              *volatile_calls.begin()));
     if (!bare_calls.empty() && !table.keys.empty())
         lint.add(Severity::warning, "bare_current_setting", object,
@@ -200,12 +199,17 @@ void check_leakproof(Lint &lint, const IsolationModel &, const SecuredTable &tab
     }
 }
 
-void check_public(Lint &lint, const SecuredTable &table, const LintPolicy &policy) {
+void check_public(Lint &lint, const IsolationModel &model, const SecuredTable &table, const LintPolicy &policy) {
     if (std::find(policy.roles.begin(), policy.roles.end(), everybody) == policy.roles.end()) return;
+    std::vector<std::string> roles;
+    for (Oid role : model.application)
+        roles.push_back(model.role(role));
     lint.add(
         Severity::info, "policy_to_public", table.part(policy.name),
         "It is for PUBLIC, so for every role that gets rights on the table, now or later.",
-        fmt::format("ALTER POLICY {} ON {} TO app; -- the application's role", quoted(policy.name), table.label()));
+        roles.empty()
+            ? fmt::format("-- ALTER POLICY {} ON {} TO the role of the application", quoted(policy.name), table.label())
+            : fmt::format("ALTER POLICY {} ON {} TO {};", quoted(policy.name), table.label(), list(roles)));
 }
 
 // Permissive policies for the same role and command are joined by OR: each of them opens what another one closes. The
@@ -262,7 +266,7 @@ void lint_policies(Lint &lint, const IsolationModel &model) {
             check_cost(lint, model, table, policy);
             check_nested(lint, model, table, policy);
             check_leakproof(lint, model, table, policy);
-            check_public(lint, table, policy);
+            check_public(lint, model, table, policy);
         }
         check_overlap(lint, model, table);
     }

@@ -10,11 +10,6 @@ namespace tenantmig {
 namespace {
 const std::set<std::string> past_policies = {"TRUNCATE", "REFERENCES", "TRIGGER"};
 
-std::string part_name(const IsolationModel &model, Oid role) {
-    const auto found = model.roles.find(role);
-    return found == model.roles.end() ? "PUBLIC" : found->second.name;
-}
-
 std::string joined(const std::set<std::string> &words) {
     return fmt::format("{}", fmt::join(words, ", "));
 }
@@ -27,7 +22,7 @@ void check_grants(Lint &lint, const IsolationModel &model, const SecuredTable &t
         if (privileges.contains("TRUNCATE")) why.emplace_back("TRUNCATE empties it for all tenants");
         if (privileges.contains("REFERENCES")) why.emplace_back("a foreign key of one's own tells which keys exist");
         if (privileges.contains("TRIGGER")) why.emplace_back("a trigger of one's own gets the rows that others write");
-        lint.add(Severity::error, "grants_bypass", table.part(part_name(model, grantee)),
+        lint.add(Severity::error, "grants_bypass", table.label() + "." + model.role(grantee),
                  fmt::format("{} has {} on it, which policies do not restrict: {}.", model.role(grantee),
                              joined(privileges), fmt::join(why, "; ")),
                  fmt::format("REVOKE {} ON {} FROM {};", joined(privileges), table.label(), model.role(grantee)));
@@ -75,7 +70,9 @@ void check_roles(Lint &lint, const IsolationModel &model) {
                                        : ladder         ? "and so reaches the server's files"
                                        : tables         ? fmt::format("which owns {} of the tables", tables)
                                                         : "which sees all tenants"));
-            remedies.push_back(fmt::format("REVOKE {} FROM {};", model.role(oid), name));
+            if (const std::string leave = model.leave(role, oid);
+                std::find(remedies.begin(), remedies.end(), leave) == remedies.end())
+                remedies.push_back(leave);
         }
         if (self.creates_roles && pg_call([] { return GetConfigOptionByName("server_version_num", nullptr, false); }) <
                                       std::string_view("160000")) {
@@ -125,8 +122,7 @@ void check_sequences(Lint &lint, const IsolationModel &model) {
             std::vector<std::string> why;
             if (privileges.contains("SELECT")) why.emplace_back("SELECT tells how many rows all tenants have made");
             if (privileges.contains("UPDATE")) why.emplace_back("UPDATE sets it, and inserts of all tenants fail");
-            lint.add(Severity::warning, "sequence_rights",
-                     fmt::format("{}.{}", sequence, quoted(part_name(model, grantee))),
+            lint.add(Severity::warning, "sequence_rights", fmt::format("{}.{}", sequence, model.role(grantee)),
                      fmt::format("{} has {} on the sequence of {}: {}. USAGE is enough for inserts.",
                                  model.role(grantee), joined(privileges), table->label(), fmt::join(why, "; ")),
                      fmt::format("REVOKE {0} ON SEQUENCE {1} FROM {2}; GRANT USAGE ON SEQUENCE {1} TO {2};",
@@ -182,10 +178,10 @@ void check_copies(Lint &lint, const IsolationModel &model) {
         const std::string relation = rows.text_or(i, 2);
         IsolationModel::Rights rights;
         rights[static_cast<Oid>(rows.bigint(i, 3))].insert("SELECT");
-        for (const auto &[grantee, privileges] : model.granted(rights, {"SELECT"}))
+        for (const auto &[grantee, privileges] : model.granted(rights, {"SELECT"})) {
+            const std::string object = fmt::format("{}.{}", relation, model.role(grantee));
             lint.add(
-                Severity::error, ours ? "change_log_readable" : "statistics_readable",
-                fmt::format("{}.{}", relation, quoted(part_name(model, grantee))),
+                Severity::error, ours ? "change_log_readable" : "statistics_readable", object,
                 ours ? fmt::format("{} has access to tenantmig: its change log and its reviews hold keys and values "
                                    "of all tenants.",
                                    model.role(grantee))
@@ -196,6 +192,7 @@ void check_copies(Lint &lint, const IsolationModel &model) {
                                    "ROUTINES IN SCHEMA tenantmig FROM {0}; REVOKE ALL ON SCHEMA tenantmig FROM {0};",
                                    model.role(grantee))
                      : fmt::format("REVOKE SELECT ON {} FROM {};", relation, model.role(grantee)));
+        }
     }
 }
 
