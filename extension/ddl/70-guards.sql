@@ -185,7 +185,7 @@ COMMENT ON COLUMN tenantmig.drift.guard IS 'number of the guard; NULL: a trigger
 COMMENT ON COLUMN tenantmig.drift.relation IS 'table (or partition) of the row';
 COMMENT ON COLUMN tenantmig.drift.row_key IS 'key of the row, {column: value}; NULL if the table has none';
 COMMENT ON COLUMN tenantmig.drift.column_name IS 'the tenant key; of drift of the catalogue: the constraint, column or trigger';
-COMMENT ON COLUMN tenantmig.drift.kind IS 'orphan, conflict, unknown_tenant: no key was given, and none could be filled in; mismatch: the key given contradicts a parent; null_key: no key was given (mode warn); unreadable: a parent could not be asked, see detail; of the catalogue: constraint_gone, constraint_loosened, guard_gone, guard_disabled, table_without_key, exemption_unneeded, table_gone';
+COMMENT ON COLUMN tenantmig.drift.kind IS 'orphan, conflict, unknown_tenant: no key was given, and none could be filled in; mismatch: the key given contradicts a parent; null_key: no key was given (mode warn); unreadable: a parent could not be asked, see detail; of the catalogue: constraint_gone, constraint_loosened, guard_gone, guard_disabled, table_without_key, exemption_unneeded, table_gone, isolation_gone (policies or flags of an isolate step), isolation_missing (a table that came below an isolated one), isolation_open (a role or a right that goes round the policies)';
 COMMENT ON COLUMN tenantmig.drift.found IS 'the key that the row has';
 COMMENT ON COLUMN tenantmig.drift.expected IS 'what its parents say; several tenants with commas between them';
 COMMENT ON COLUMN tenantmig.drift.role IS 'who wrote the row';

@@ -17,7 +17,10 @@ CREATE FUNCTION tenantmig.step_rows() RETURNS TABLE (migration text, step intege
     started_at timestamptz, finished_at timestamptz, next_command text, applied boolean)
   LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, pg_temp SET jit = off AS $$
   SELECT m.name AS migration, s.ordinality::integer AS step, k.kind,
-         CASE k.kind WHEN 'rekey' THEN s.value #>> '{rekey,from,table}' ELSE s.value -> k.kind ->> 'table' END AS relation,
+         CASE k.kind WHEN 'rekey' THEN s.value #>> '{rekey,from,table}'
+                     WHEN 'isolate' THEN (SELECT string_agg(coalesce(y.value ->> 'table', y.value #>> '{}'), ', ' ORDER BY y.ordinality)
+                                          FROM jsonb_array_elements(s.value #> '{isolate,tables}') WITH ORDINALITY y)
+                     ELSE s.value -> k.kind ->> 'table' END AS relation,
          s.value -> k.kind ->> 'column' AS column_name,
          CASE k.kind
          WHEN 'constraint' THEN coalesce(e.state, 'planned')
@@ -65,9 +68,9 @@ COMMENT ON VIEW tenantmig.steps IS 'the steps of each migration, in the order of
 COMMENT ON COLUMN tenantmig.steps.migration IS 'name of the migration';
 COMMENT ON COLUMN tenantmig.steps.step IS 'position in the spec, from 1';
 COMMENT ON COLUMN tenantmig.steps.kind IS 'kind of the step';
-COMMENT ON COLUMN tenantmig.steps.relation IS 'table, as the spec writes it';
+COMMENT ON COLUMN tenantmig.steps.relation IS 'table, as the spec writes it; isolate: the tables, separated by commas';
 COMMENT ON COLUMN tenantmig.steps.column_name IS 'column that the step is about';
-COMMENT ON COLUMN tenantmig.steps.state IS 'planned; sql, add_column, drop_column, index, rekey: applying, applied or reverting; backfill: state of the newest run of the step; guard: attached; constraint: intended, enforced, relaxing or relaxed';
+COMMENT ON COLUMN tenantmig.steps.state IS 'planned; sql, add_column, drop_column, index, rekey, isolate: applying, applied or reverting; backfill: state of the newest run of the step; guard: attached; constraint: intended, enforced, relaxing or relaxed';
 COMMENT ON COLUMN tenantmig.steps.phase IS 'how far a step is that is half-way, in words of its kind';
 COMMENT ON COLUMN tenantmig.steps.error IS 'why the last attempt at a step that is not applied ended, with the SQLSTATE; or that it was interrupted';
 COMMENT ON COLUMN tenantmig.steps.started_at IS 'begin of the attempt that led to the state';

@@ -36,7 +36,7 @@ CREATE VIEW tenantmig.isolated_tables AS
          coalesce((SELECT format('%I.%I', pn.nspname, p.relname) FROM pg_class p JOIN pg_namespace pn ON pn.oid = p.relnamespace WHERE p.oid = i.parent_oid AND w.here),
                   CASE WHEN i.parent_name IS NOT NULL THEN format('%I.%I', i.parent_schema, i.parent_name) END) AS parent,
          c.relrowsecurity AS row_security, c.relforcerowsecurity AS force_row_security,
-         ARRAY(SELECT l.polname::text FROM pg_policy l WHERE l.polrelid = c.oid ORDER BY l.polname) AS policies, i.isolated_at
+         ARRAY(SELECT l.polname::text FROM pg_policy l WHERE l.polrelid = c.oid ORDER BY l.polname) AS policies, i.isolated_at, c.oid AS relid
   FROM tenantmig.isolation i
   JOIN tenantmig.migration m ON m.id = i.migration_id
   CROSS JOIN LATERAL (SELECT i.system_id = (SELECT s.system_identifier::text FROM pg_control_system() s) AS system_here) y
@@ -61,6 +61,7 @@ COMMENT ON COLUMN tenantmig.isolated_tables.row_security IS 'whether ROW LEVEL S
 COMMENT ON COLUMN tenantmig.isolated_tables.force_row_security IS 'whether it is forced on the owner now';
 COMMENT ON COLUMN tenantmig.isolated_tables.policies IS 'policies that the table has now, ours and others''';
 COMMENT ON COLUMN tenantmig.isolated_tables.isolated_at IS 'when the step came to this table';
+COMMENT ON COLUMN tenantmig.isolated_tables.relid IS 'the table''s number in this database; NULL: it is gone';
 
 CREATE PROCEDURE tenantmig.isolate(tables text[], role text, tenants text DEFAULT NULL, setting text DEFAULT 'tenantmig.tenant', super_role text DEFAULT NULL,
     force boolean DEFAULT true, null_keys text DEFAULT 'refuse', name text DEFAULT 'isolation')

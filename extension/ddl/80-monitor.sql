@@ -174,6 +174,22 @@ CREATE VIEW tenantmig.health_facts AS
   FROM tenantmig.guards g JOIN tenantmig.migration m ON m.name = g.migration
   WHERE NOT g.enabled
   UNION ALL
+  SELECT t.migration_id, 'RED', 35, 'isolation', format('row-level security of %s %s: CALL tenantmig.up(%L)', x.relation, x.what, m.name)
+  FROM tenantmig.step_state t JOIN tenantmig.migration m ON m.id = t.migration_id
+  CROSS JOIN LATERAL (
+    WITH RECURSIVE isolated AS (
+      SELECT i.relid, i.relation, i.parent, i.row_security AND (i.force_row_security OR NOT i.force) AS secure, i.policies, i.super_role
+      FROM tenantmig.isolated_tables i WHERE i.migration = m.name AND i.step = t.step AND i.relid IS NOT NULL),
+    below (relid) AS (SELECT o.relid FROM isolated o WHERE o.parent IS NULL UNION SELECT h.inhrelid FROM below b JOIN pg_inherits h ON h.inhparent = b.relid)
+    SELECT o.relation, CASE WHEN NOT o.secure THEN 'is not in force' ELSE 'has lost a policy' END AS what
+    FROM isolated o JOIN below b ON b.relid = o.relid
+    WHERE NOT o.secure OR NOT 'tenantmig_tenant' = ANY (o.policies) OR o.super_role IS NOT NULL AND NOT 'tenantmig_super' = ANY (o.policies)
+    UNION ALL
+    SELECT format('%I.%I', n.nspname, c.relname), 'is missing: the table came after the step'
+    FROM below b JOIN pg_class c ON c.oid = b.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE NOT EXISTS (SELECT FROM isolated o WHERE o.relid = b.relid)) x
+  WHERE t.state = 'applied' AND EXISTS (SELECT FROM tenantmig.isolation i WHERE i.migration_id = t.migration_id AND i.step = t.step)
+  UNION ALL
   SELECT r.migration_id, 'RED', 40, 'run', format('the undo of run %s was interrupted: CALL tenantmig.undo(%s) goes on', r.id, r.id)
   FROM tenantmig.run_log r
   WHERE r.undo_started_at IS NOT NULL AND r.state <> 'rolled_back'
@@ -195,7 +211,7 @@ COMMENT ON VIEW tenantmig.health_facts IS 'what is wrong with migrations as far 
 COMMENT ON COLUMN tenantmig.health_facts.migration_id IS 'number of the migration';
 COMMENT ON COLUMN tenantmig.health_facts.level IS 'RED or YELLOW';
 COMMENT ON COLUMN tenantmig.health_facts.weight IS 'orders the reasons of one level, the gravest first';
-COMMENT ON COLUMN tenantmig.health_facts.kind IS 'enforcement, constraint, guard, run or reviews';
+COMMENT ON COLUMN tenantmig.health_facts.kind IS 'enforcement, constraint, guard, isolation, run or reviews';
 COMMENT ON COLUMN tenantmig.health_facts.reason IS 'what is wrong, and what to do';
 
 -- The colour: what is wrong now, and what the last observation found, as long as nothing has changed data or constraints since.

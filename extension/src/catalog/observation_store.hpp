@@ -41,7 +41,7 @@ std::optional<PastSample> rate_reference(std::int64_t migration, TimestampTz now
 // health_facts has it, and of which kind it is.
 struct HealthFact {
     HealthReason reason;
-    std::string kind; // enforcement, constraint, guard, run, reviews
+    std::string kind; // enforcement, constraint, guard, isolation, run, reviews
 };
 std::vector<HealthFact> health_facts(std::int64_t migration);
 

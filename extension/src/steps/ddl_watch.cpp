@@ -90,6 +90,7 @@ std::vector<CatalogueDrift> catalogue_drift(const MigrationRecord &migration) {
     check_constraints(migration, spec, tables, drift);
     check_guards(migration, drift);
     check_tables(migration, spec, tables, drift);
+    check_isolation(migration, spec, drift);
     return drift;
 }
 

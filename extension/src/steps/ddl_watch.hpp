@@ -7,7 +7,7 @@ namespace tenantmig {
 
 struct CatalogueDrift {
     std::string kind;     // constraint_gone, constraint_loosened, guard_gone, guard_disabled, table_without_key,
-                          // exemption_unneeded, table_gone
+                          // exemption_unneeded, table_gone, isolation_gone, isolation_missing, isolation_open
     std::string relation; // schema.table
     std::string object;   // constraint, column or trigger; of tables: empty
     std::string found, expected, hint;

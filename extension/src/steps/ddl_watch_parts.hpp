@@ -73,6 +73,9 @@ std::vector<std::string> tables_now(const std::vector<std::string> &schemas);
 void check_tables(const MigrationRecord &migration, const core::Spec &spec, const std::vector<KnownTable> &tables,
                   std::vector<CatalogueDrift> &drift);
 
+// Of isolate steps that are applied: policies, flags, tables that have come, roles and rights.
+void check_isolation(const MigrationRecord &migration, const core::Spec &spec, std::vector<CatalogueDrift> &drift);
+
 // Into tenantmig.drift, unless the last look found the same; announces it.
 void record_drift(const MigrationRecord &migration, const CatalogueDrift &drift, const std::string &seen_by);
 

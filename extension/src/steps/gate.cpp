@@ -148,7 +148,8 @@ private:
         Rows rows = own_query(
             "SELECT count(*), string_agg(DISTINCT d.kind, ', ') FROM tenantmig.drift_log d WHERE d.migration = $2 AND "
             "d.kind NOT IN ('constraint_gone', 'constraint_loosened', 'guard_gone', 'guard_disabled', "
-            "'table_without_key', 'exemption_unneeded', 'table_gone') AND "
+            "'table_without_key', 'exemption_unneeded', 'table_gone', 'isolation_gone', 'isolation_missing', "
+            "'isolation_open') AND "
             "d.happened_at > greatest(coalesce((SELECT max(r.finished_at) FROM tenantmig.run_log r WHERE "
             "r.migration_id = $1 AND r.state = 'completed'), '-infinity'), coalesce((SELECT max(e.relaxed_at) FROM "
             "tenantmig.enforcement e WHERE e.migration_id = $1), '-infinity'), (SELECT m.created_at FROM "
@@ -166,7 +167,9 @@ private:
         std::size_t count = 0;
         std::string detail, hint;
         for (const CatalogueDrift &found : catalogue_drift(migration_)) {
-            if (found.kind.starts_with("constraint_") || found.kind == "exemption_unneeded") continue;
+            if (found.kind.starts_with("constraint_") || found.kind.starts_with("isolation_") ||
+                found.kind == "exemption_unneeded")
+                continue;
             if (count++ == 0) hint = found.hint;
             detail += fmt::format("{}{}: {}{}{}", detail.empty() ? "" : "; ", found.kind, found.relation,
                                   found.object.empty() ? "" : " ", found.object);

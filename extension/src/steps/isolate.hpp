@@ -86,7 +86,7 @@ bool has_our_policies(Oid table);
 
 // What is not as the step has made it, policies, flags and tables that came in below.
 struct IsolationDefect {
-    std::string kind; // isolation_gone, isolation_missing (a table that came after the step)
+    std::string kind; // isolation_gone, isolation_missing (a table that came after the step), table_gone
     std::string relation, what;
 };
 std::vector<IsolationDefect> isolation_defects(const MigrationRecord &migration, int step);

@@ -81,7 +81,7 @@ private:
         }
         const LintTable *found = model_->find(table.oid);
         const std::string hint =
-            fmt::format("Name it: tables: [{{table: {}, column: …}}].", core::display_identifier(table.name));
+            fmt::format("Name it in the spec: tables: [{{table: {}, column: …}}].", core::display_identifier(table.name));
         if (found && !found->other_keys.empty()) {
             std::vector<AttrNumber> numbers = found->other_keys;
             if (found->tenant_key) numbers.insert(numbers.begin(), found->tenant_key);
@@ -101,14 +101,35 @@ private:
     }
 };
 
+void require_role(const RoleSite &role, const std::string &path) {
+    if (OidIsValid(role.oid)) return;
+    throw Error(sqlstate::undefined_object, fmt::format("spec: {}: role {} does not exist", path, quoted(role.name)),
+                {},
+                "CREATE ROLE it first, or check the name: it is folded to lower case unless it stands in double "
+                "quotes.");
+}
+
 RoleSite role_of(const std::string &written, const std::string &path) {
-    const std::string name = core::split_identifier(written).front().text;
-    const Oid oid = pg_call([text = name.c_str()] { return get_role_oid(text, true); });
-    if (!OidIsValid(oid))
-        throw Error(sqlstate::undefined_object, fmt::format("spec: {}: role {} does not exist", path, quoted(name)), {},
-                    "CREATE ROLE it first, or check the name: it is folded to lower case unless it stands in double "
-                    "quotes.");
-    return {oid, name};
+    RoleSite role = {InvalidOid, core::split_identifier(written).front().text};
+    role.oid = pg_call([text = role.name.c_str()] { return get_role_oid(text, true); });
+    require_role(role, path);
+    return role;
+}
+
+// Those that the step began with, whatever they are called today.
+void read_roles(const core::IsolateStep &step, const std::vector<IsolationRecord> &recorded, IsolateScope &scope) {
+    if (!recorded.empty()) {
+        scope.roles = recorded.front().roles;
+        scope.super_role = recorded.front().super_role;
+        for (const RoleSite &role : scope.roles)
+            require_role(role, step.path + ".role");
+        if (scope.super_role) require_role(*scope.super_role, step.path + ".super_role");
+        return;
+    }
+    for (std::size_t i = 0; i < step.roles.size(); i++)
+        scope.roles.push_back(
+            role_of(step.roles[i], step.path + (step.roles.size() > 1 ? fmt::format(".role[{}]", i) : ".role")));
+    if (!step.super_role.empty()) scope.super_role = role_of(step.super_role, step.path + ".super_role");
 }
 
 void require_support(const Table &top, const Table &table, const std::string &path) {
@@ -177,14 +198,11 @@ IsolateScope isolate_scope(const MigrationRecord &migration, const core::Spec &s
     IsolateScope scope;
     scope.setting = step.setting;
     scope.force = step.force;
-    for (std::size_t i = 0; i < step.roles.size(); i++)
-        scope.roles.push_back(
-            role_of(step.roles[i], step.path + (step.roles.size() > 1 ? fmt::format(".role[{}]", i) : ".role")));
-    if (!step.super_role.empty()) scope.super_role = role_of(step.super_role, step.path + ".super_role");
     std::vector<IsolationRecord> recorded;
     if (migration.id) recorded = isolations(migration.id, step.number);
     for (const IsolationRecord &row : recorded)
         if (const auto table = isolated_table(row); table && isolation_made(row)) scope.ours.insert(table->oid);
+    read_roles(step, recorded, scope);
     KeyFinder keys(spec, recorded, names);
     std::vector<std::pair<Table, const core::IsolateTable *>> tops;
     std::set<Oid> known, seen;

@@ -23,7 +23,7 @@ std::vector<IsolationDefect> isolation_defects(const MigrationRecord &migration,
         auto table = isolated_table(row);
         if (!table) {
             if (!row.parent)
-                defects.push_back({"isolation_gone", qualified(row.site.schema, row.site.name), "the table is gone"});
+                defects.push_back({"table_gone", qualified(row.site.schema, row.site.name), "the table is gone"});
             continue;
         }
         if (!row.parent)

@@ -334,9 +334,10 @@ private:
     }
     // Gone or silent ones are facts already.
     bool shown(const CatalogueDrift &item) const {
-        const char *kind = item.kind == "constraint_gone"                               ? "constraint"
-                           : item.kind == "guard_gone" || item.kind == "guard_disabled" ? "guard"
-                                                                                        : "";
+        const char *kind = item.kind == "constraint_gone"                                      ? "constraint"
+                           : item.kind == "guard_gone" || item.kind == "guard_disabled"        ? "guard"
+                           : item.kind == "isolation_gone" || item.kind == "isolation_missing" ? "isolation"
+                                                                                               : "";
         return std::any_of(facts_.begin(), facts_.end(), [&](const HealthFact &fact) { return fact.kind == kind; });
     }
 

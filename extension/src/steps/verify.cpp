@@ -147,8 +147,10 @@ std::vector<CheckRow> verify_migration(const MigrationRecord &record) {
     for (const GuardRecord &guard : guards_of(record.id))
         for (CheckRow &row : check_rows_of(guard))
             of_guards.push_back(std::move(row));
-    if (migration.steps.empty() && migration.aside.empty() && !of_guards.empty()) return of_guards;
-    if (migration.steps.empty() && migration.aside.empty() && !migration.spec.guards.empty())
+    const bool more = std::any_of(migration.spec.order.begin(), migration.spec.order.end(),
+                                  [](const core::StepRef &step) { return core::keeps_state(step.kind); });
+    if (migration.steps.empty() && migration.aside.empty() && !of_guards.empty() && !more) return of_guards;
+    if (migration.steps.empty() && migration.aside.empty() && !migration.spec.guards.empty() && !more)
         throw Error(sqlstate::prerequisite_state, fmt::format("no guard of migration \"{}\" is attached", record.name),
                     "It has no backfill step: there is nothing to verify yet.",
                     fmt::format("SELECT * FROM tenantmig.attach_guard({}) attaches its guards.",
@@ -160,8 +162,6 @@ std::vector<CheckRow> verify_migration(const MigrationRecord &record) {
     if (migration.steps.empty())
         if (const auto run = latest_run(record.id, true)) verified.insert(run->id);
     const bool none = verified.empty() && std::all_of(runs.begin(), runs.end(), [](const auto &run) { return !run; });
-    const bool more = std::any_of(migration.spec.order.begin(), migration.spec.order.end(),
-                                  [](const core::StepRef &step) { return core::keeps_state(step.kind); });
     if (none && migration.aside.empty() && !more)
         throw Error(sqlstate::prerequisite_state, fmt::format("migration \"{}\" has no completed run", record.name),
                     "There is nothing to verify yet.", "Run it first: SELECT * FROM tenantmig.backfill(name).");
