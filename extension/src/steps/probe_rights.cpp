@@ -1,0 +1,123 @@
+// Rights that get around policies: ownership, TRUNCATE, REFERENCES, TRIGGER, schemas.
+#include "steps/probe_rights.hpp"
+
+#include "catalog/own_tables.hpp"
+
+namespace tenantmig {
+
+namespace {
+struct Right {
+    const char *name, *attack, *why;
+};
+constexpr Right rights[] = {
+    {"TRUNCATE", "truncate", "removes every tenant's rows, past all policies"},
+    {"REFERENCES", "references", "a foreign key of its own tells which rows exist, and keeps them from going"},
+    {"TRIGGER", "trigger", "a trigger of its own is given every tenant's rows"},
+};
+
+std::string list_of(const std::vector<std::string> &names) {
+    return fmt::format("{}", fmt::join(names, ", "));
+}
+
+// Ways to a role: the shortest is shown.
+const ReachedRole *find_role(const std::vector<ReachedRole> &roles, Oid oid) {
+    for (const ReachedRole &role : roles)
+        if (role.oid == oid) return &role;
+    return nullptr;
+}
+
+std::string through(const ReachedRole &role) {
+    return role.how.empty() ? "" : fmt::format(" ({})", role.how);
+}
+
+void probe_owners(Probe &probe, const ProbeFamily &family, const std::vector<ReachedRole> &roles) {
+    Rows rows = own_query("SELECT c.oid::bigint, c.relowner::bigint FROM pg_class c WHERE c.oid = ANY ($1::oid[])",
+                          {text_array_value(std::span<const std::string>(oid_texts(family)))});
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        const FamilyMember &member = family.at(static_cast<Oid>(rows.bigint(i, 1)));
+        const ReachedRole *owner = find_role(roles, static_cast<Oid>(rows.bigint(i, 2)));
+        const bool top = member.of->table.oid == member.oid && member.of->parent == InvalidOid;
+        if (!owner && !top) continue;
+        probe.add(nullptr, member.label(), "owner", {}, nullptr, "another role owns it",
+                  owner ? fmt::format("the role owns it{}: it can take the policies away", through(*owner))
+                        : "another role",
+                  owner ? "FAIL" : "PASS",
+                  !owner ? ""
+                  : owner->itself
+                      ? fmt::format("ALTER TABLE {} OWNER TO …; -- a role that the application is not", member.label())
+                      : fmt::format("REVOKE {} FROM {};", quoted(owner->name), probe.role_label()));
+    }
+}
+
+// Granted to itself, to PUBLIC, or to a role that it can become; on the table or on columns. The owner's own rights
+// are a matter of ownership.
+void probe_table_rights(Probe &probe, const ProbeFamily &family, const std::vector<ReachedRole> &roles) {
+    std::vector<std::string> reach{"0"};
+    for (const ReachedRole &role : roles)
+        reach.push_back(std::to_string(role.oid));
+    Rows rows = own_query(
+        "SELECT g.oid::bigint, g.privilege_type, array_agg(DISTINCT CASE WHEN g.grantee = 0 THEN 'PUBLIC' ELSE "
+        "quote_ident(pg_get_userbyid(g.grantee)) END) FROM (SELECT c.oid, c.relowner, (aclexplode(c.relacl)).* FROM "
+        "pg_class c WHERE c.oid = ANY ($1::oid[]) UNION ALL SELECT c.oid, c.relowner, (aclexplode(a.attacl)).* FROM "
+        "pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attacl IS NOT NULL WHERE c.oid = ANY ($1::oid[])) "
+        "g WHERE g.grantee = ANY ($2::oid[]) AND g.grantee <> g.relowner AND g.privilege_type IN ('TRUNCATE', "
+        "'REFERENCES', 'TRIGGER') GROUP BY g.oid, g.privilege_type",
+        {text_array_value(std::span<const std::string>(oid_texts(family))),
+         text_array_value(std::span<const std::string>(reach))});
+    std::map<std::pair<Oid, std::string>, std::vector<std::string>> found;
+    for (std::size_t i = 0; i < rows.size(); i++)
+        found[{static_cast<Oid>(rows.bigint(i, 1)), rows.text_or(i, 2)}] = rows.text_array(i, 3);
+    for (const auto &[oid, member] : family)
+        for (const Right &right : rights) {
+            const auto granted = found.find({oid, right.name});
+            const bool has = granted != found.end();
+            const bool top = member.of->table.oid == oid && member.of->parent == InvalidOid;
+            if (!has && !top) continue;
+            probe.add(
+                nullptr, member.label(), right.attack, {}, nullptr, fmt::format("no right to {}", right.name),
+                has ? fmt::format("granted to {}: {}", list_of(granted->second), right.why) : "not granted",
+                has ? "FAIL" : "PASS",
+                has ? fmt::format("REVOKE {} ON {} FROM {};", right.name, member.label(), list_of(granted->second))
+                    : "");
+        }
+}
+
+void probe_schemas(Probe &probe, const ProbeFamily &family, const std::vector<ReachedRole> &roles) {
+    Rows rows = own_query(
+        "SELECT n.nspname, n.nspowner::bigint, has_schema_privilege($2::oid, n.oid, 'CREATE'), pg_has_role($2::oid, "
+        "n.nspowner, 'USAGE') FROM pg_namespace n WHERE n.oid IN (SELECT c.relnamespace FROM pg_class c WHERE c.oid = "
+        "ANY ($1::oid[])) ORDER BY n.nspname",
+        {text_array_value(std::span<const std::string>(oid_texts(family))),
+         bigint_value(static_cast<std::int64_t>(probe.role()))});
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        const std::string schema = quoted(rows.text_or(i, 1));
+        const ReachedRole *owner = find_role(roles, static_cast<Oid>(rows.bigint(i, 2)));
+        const bool owns = owner || rows.boolean(i, 4), creates = rows.boolean(i, 3);
+        probe.add(nullptr, "schema " + schema, "schema", {}, nullptr, "neither its owner nor CREATE on it",
+                  owns ? fmt::format("the role owns it{}: it can drop the tables", owner ? through(*owner) : "")
+                  : creates
+                      ? "CREATE: what it makes there others may call in place of theirs; whether they do can't be told"
+                      : "neither",
+                  owns      ? "FAIL"
+                  : creates ? "SKIP"
+                            : "PASS",
+                  owns      ? fmt::format("ALTER SCHEMA {} OWNER TO …; -- a role that the application is not", schema)
+                  : creates ? fmt::format("REVOKE CREATE ON SCHEMA {} FROM {}, PUBLIC;", schema, probe.role_label())
+                            : "");
+    }
+}
+} // namespace
+
+void probe_rights(Probe &probe) {
+    if (probe.tables().empty()) return;
+    const std::vector<ReachedRole> roles = reached_roles(probe);
+    probe_roles(probe, roles);
+    if (roles.front().super) return; // that says all
+    const ProbeFamily family = read_family(probe);
+    probe_owners(probe, family, roles);
+    probe_table_rights(probe, family, roles);
+    probe_schemas(probe, family, roles);
+    probe_functions(probe, family);
+}
+
+} // namespace tenantmig
