@@ -117,11 +117,13 @@ std::string policy_remedy(const Probe &probe, const ProbeTable &table, char comm
                   "p.polpermissive AND p.polcmd IN ('*', $3) AND EXISTS (SELECT FROM unnest(p.polroles) AS r "
                   "(oid) WHERE CASE WHEN r.oid = 0 THEN true ELSE pg_has_role($1, r.oid, 'USAGE') END) ORDER BY 1",
                   {role_value, oid, {CHAROID, CharGetDatum(command), false}});
-    std::vector<PolicyText> policies, strangers; // strangers: that say nothing of the setting
+    std::vector<PolicyText> policies, strangers; // strangers: that say nothing of the tenant
     for (std::size_t i = 0; i < rows.size(); i++) {
         const std::string kind = rows.text_or(i, 2);
         policies.push_back({rows.text_or(i, 1), rows.text_or(i, 3), kind.empty() ? '*' : kind.front()});
-        if (policies.back().text.find(table.setting) == std::string::npos) strangers.push_back(policies.back());
+        if (policies.back().text.find(table.setting) == std::string::npos &&
+            policies.back().text.find(table.key.name) == std::string::npos)
+            strangers.push_back(policies.back());
     }
     if (!enabled) {
         const std::string enable = fmt::format("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", label);

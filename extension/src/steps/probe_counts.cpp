@@ -65,7 +65,7 @@ void count_tenant(const Probe &probe, const ProbeTable &table, const ProbeAccess
 
 void report(Probe &probe, const ProbeTable &table, const Tally &tally) {
     const std::string counted = probe.all_owned(table)
-                                    ? fmt::format("{} tenants", tally.tenants)
+                                    ? fmt::format("{} {}", tally.tenants, tally.tenants == 1 ? "tenant" : "tenants")
                                     : fmt::format("{} of {} tenants", tally.tenants, probe.tenant_count(table));
     const auto more = [](std::int64_t count) {
         return count > 1 ? fmt::format(", and {} more tenants", count - 1) : std::string();

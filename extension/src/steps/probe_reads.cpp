@@ -92,7 +92,7 @@ private:
             read_by_error(pair, *sample);
         }
         prepared_setting(pair);
-        prepared_role(pair);
+        if (table_.table.owner != probe_.role()) prepared_role(pair); // there are two roles, then
     }
 
     Value key(const std::string &tenant) const { return Probe::key_value(table_, tenant); }

@@ -58,8 +58,13 @@ void try_settings(Probe &probe, const ProbeTable &table) {
     if (auto unknown = outsider(probe, table))
         settings.push_back({"setting_other", unknown, "a tenant that has no row here"});
     if (const auto &owned = probe.owned(table); !owned.empty() && table.parent == InvalidOid) {
-        const std::string swapped = other_case(owned.begin()->first);
-        if (swapped != owned.begin()->first) settings.push_back({"setting_case", swapped, "a tenant in another case"});
+        int tried = 0;
+        for (const auto &[tenant, count] : owned) {
+            const std::string swapped = other_case(tenant);
+            if (swapped == tenant || ++tried > 5 || names_tenant(probe, table, swapped)) continue;
+            settings.push_back({"setting_case", swapped, "a tenant in another case"});
+            break;
+        }
     }
     for (const Setting &setting : settings)
         if (!setting.value || setting.value->empty() || !names_tenant(probe, table, *setting.value))

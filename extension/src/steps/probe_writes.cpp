@@ -52,6 +52,10 @@ ProbeWriter::ProbeWriter(Probe &probe, const ProbeTable &table)
     choose([&](const Column &c) { return access_.updates.contains(c.number); });
     choose(plain);
     if (!updated_) updated_ = table_.key.number;
+    Rows rows = own_query("SELECT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = $1 AND NOT t.tgisinternal AND "
+                          "t.tgenabled IN ('O', 'A') AND t.tgtype & 3 = 3 AND t.tgtype & 20 <> 0)",
+                          {{OIDOID, ObjectIdGetDatum(table_.table.oid), false}});
+    before_triggers_ = rows.boolean(0, 1);
 }
 
 const std::string &ProbeWriter::relation() {
@@ -148,6 +152,11 @@ void ProbeWriter::attack(const char *name, const ProbePair &pair, const ProbeSes
         if (attempt.undecided()) return add(attempt.shown() + note, "SKIP"), true;
         if (policy_refuses(attempt)) return add(attempt.shown() + note, "PASS"), true;
         if (!writing.behind && attempt.sqlstate.starts_with("23")) return add(attempt.shown() + note, "PASS"), true;
+        if (writing.tolerant && attempt.refused()) return add(attempt.shown() + note, "PASS"), true;
+        if (got_past(attempt) && before_triggers_)
+            return add(attempt.shown() + ", behind the policies, but a trigger may have changed the row" + note,
+                       "SKIP"),
+                   true;
         if (got_past(attempt)) return add(attempt.shown() + ", behind the policies" + note, "FAIL"), true;
         if (attempt.refused()) return false;
         if (outcome.gone)
@@ -192,6 +201,30 @@ std::string ProbeWriter::insert_into(const ProbeSample &row, const std::optional
     }
     return fmt::format("INSERT {}({}) OVERRIDING SYSTEM VALUE VALUES ({})",
                        whole ? "INTO " + table_.table.sql() + " " : "", names, places);
+}
+
+// The sample with an identity of its own, where one can be thought of: else its copy fails with a unique constraint.
+// That shows too that the policies have let it pass, but not what triggers have made of it.
+ProbeSample ProbeWriter::fresh_copy(const ProbeSample &row) const {
+    ProbeSample copy = row;
+    if (table_.table.kind != RELKIND_RELATION) return copy; // another identity may have no partition
+    for (const AttrNumber number : row.identity) {
+        const Column &column = table_.table.at(number);
+        if (number == table_.key.number) continue;
+        if (column.type == INT2OID || column.type == INT4OID || column.type == INT8OID) {
+            const auto next = probe_.as_owner(
+                table_.table, fmt::format("SELECT CAST(pg_catalog.max(t.{0}) OPERATOR(pg_catalog.+) 1 AS {2}) FROM {1} "
+                                          "AS t",
+                                          quoted(column.name), table_.table.sql(), type_label(column.type)));
+            if (next && !next->empty() && next->front().front()) copy.cells[number] = next->front().front();
+        } else if (column.type == UUIDOID) {
+            const auto next = probe_.as_owner(table_.table, "SELECT pg_catalog.gen_random_uuid()");
+            if (next && !next->empty()) copy.cells[number] = next->front().front();
+        } else if (column.type == TEXTOID && copy.cells[number]) {
+            *copy.cells[number] += " probe";
+        }
+    }
+    return copy;
 }
 
 void ProbeWriter::inserts(const ProbePair &pair, const ProbeSession &session, const ProbeSample &row,
@@ -261,7 +294,7 @@ void ProbeWriter::conflicts(const ProbePair &pair, const ProbeSession &session, 
     nothing.command = 'r';
     nothing.values.clear();
     nothing.may = access_.usage && access_.inserts.contains(table_.key.number);
-    nothing.looks = Looks::written;
+    nothing.tolerant = true; // whatever refuses it, nothing comes back
     nothing.expected = fmt::format("nothing of {} comes back", sample_label(table_, victim));
     nothing.done = "the victim's row comes back";
     nothing.sql = fmt::format("{} ON CONFLICT ({}) DO NOTHING RETURNING {}",
@@ -432,6 +465,11 @@ void ProbeWriter::reaches(const std::string &tenant) {
 void ProbeWriter::run() {
     const std::vector<ProbePair> pairs = attack_pairs(probe_, table_);
     if (pairs.empty()) return; // probe_reads says so
+    if (!access_.usage || (access_.inserts.empty() && access_.updates.empty() && !access_.removal)) {
+        probe_.add(&table_, {}, "writes", {}, nullptr, "no write of another tenant's rows",
+                   access_.usage ? "no right to INSERT, UPDATE or DELETE" : "no right to use the schema", "PASS", {});
+        return;
+    }
     if (access_.rules) {
         probe_.add(&table_, {}, "writes", {}, nullptr, "no write of another tenant's rows",
                    "rules write something else in place of what is written", "SKIP",
@@ -448,8 +486,9 @@ void ProbeWriter::run() {
         }
         const ProbeSession session = probe_.session(table_, pair.tenant);
         const bool first = tenants.insert(pair.tenant).second;
-        inserts(pair, session, *victim, "");
-        if (first) insert_null(pair, session, *victim);
+        const ProbeSample copy = fresh_copy(*victim);
+        inserts(pair, session, copy, "");
+        if (first) insert_null(pair, session, copy);
         conflicts(pair, session, *victim);
         hits(pair, session, *victim, "");
         if (const auto own = probe_sample(probe_, table_, pair.tenant)) {
@@ -460,7 +499,7 @@ void ProbeWriter::run() {
         if (victims.empty()) {
             const ProbePair nobody{{}, pair.victim};
             const ProbeSession unset = probe_.session(table_, std::nullopt);
-            inserts(nobody, unset, *victim, "_unset");
+            inserts(nobody, unset, copy, "_unset");
             hits(nobody, unset, *victim, "_unset");
         }
         victims.insert(pair.victim);

@@ -26,6 +26,7 @@ private:
         std::string expected;
         const char *done = nullptr;
         bool behind = true;               // an error of a constraint shows that the policies let the row pass
+        bool tolerant = false;            // an error of any kind refuses it
         const char *unsupported = "SKIP"; // what 0A000 means
     };
     struct Outcome {
@@ -39,6 +40,7 @@ private:
     ProbeAccess access_;
     std::vector<AttrNumber> insertable_; // the key and what the role may insert
     AttrNumber updated_ = 0;             // a column that is set to what it holds
+    bool before_triggers_ = false;       // that may change a row before the policies see it
     std::string sql_;
 
     const std::string &relation();
@@ -53,6 +55,7 @@ private:
     std::string insert_into(const ProbeSample &row, const std::optional<std::string> &tenant,
                             std::vector<Value> &values, bool whole) const;
     std::string insert_as_tenant(const ProbeSample &row, const std::string &tenant, std::vector<Value> &values) const;
+    ProbeSample fresh_copy(const ProbeSample &row) const;
     void inserts(const ProbePair &pair, const ProbeSession &session, const ProbeSample &row, const char *suffix);
     void insert_null(const ProbePair &pair, const ProbeSession &session, const ProbeSample &row);
     void conflicts(const ProbePair &pair, const ProbeSession &session, const ProbeSample &victim);
