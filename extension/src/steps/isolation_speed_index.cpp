@@ -136,7 +136,8 @@ std::string helper_of(const SpeedTable &table, const std::string &expression) {
 // lower(email) -> lower_email: free in the table.
 std::string column_name(const SpeedTable &table, const std::string &expression) {
     std::string name;
-    for (const char c : expression) {
+    for (char c : expression) {
+        if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
         const bool letter = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
         if (letter && name.size() < 50)
             name += c;
