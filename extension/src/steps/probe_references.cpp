@@ -370,6 +370,23 @@ private:
         return std::nullopt;
     }
 
+    // A copy of a row of the attacker's that nobody refers to yet; returns what leads to it.
+    std::optional<AttackStatement> new_parent(const SampleRow &like) const {
+        auto made = insert_of(probe_, to_, like, {});
+        if (!made || to_.identity.empty()) return std::nullopt;
+        std::string list;
+        const auto returned = [&](AttrNumber number) {
+            list += fmt::format("{}{}", list.empty() ? "" : ", ", quoted(to_.table.at(number).name));
+            return to_.may(&ColumnRights::select, number);
+        };
+        for (const auto &[from, to] : columns_)
+            if (!returned(to)) return std::nullopt;
+        for (AttrNumber number : to_.identity)
+            if (!returned(number)) return std::nullopt;
+        made->sql += " RETURNING " + list;
+        return made;
+    }
+
     void attack_deletion(const ProbePair &pair, bool may_delete) const {
         constexpr char attack[] = "referenced_row";
         const auto add_row = [&](const std::string &seen, const char *status) {
@@ -392,24 +409,47 @@ private:
                 return add_row(fmt::format("the victim can't refer to it: {}", short_form(made)), "PASS");
         }
         const char action = may_delete ? reference_.on_delete : reference_.on_update;
-        const ProbeSession first = parent->crossing ? probe_.session(to_of_, pair.tenant) : session(pair.victim);
-        const Attempt gone = probe_.attempt_work(first, [&] {
-            if (!parent->crossing) {
-                (void)run_query(refer->sql, refer->values);
+        const auto become = [&](const std::string &tenant) {
+            for (const std::string &setting : {from_.probed->setting, to_of_.setting})
                 (void)run_query("SELECT pg_catalog.set_config($1, $2, true)",
-                                {text_value(to_of_.setting), text_value(pair.tenant)});
+                                {text_value(setting), text_value(tenant)});
+        };
+        // A row that the tenant's own rows refer to would be kept by those: then a new one.
+        const auto bait = parent->own_children && may_delete ? new_parent(parent->row) : std::nullopt;
+        bool attacked = false;
+        const Attempt gone = probe_.attempt_work(session(pair.tenant), [&] {
+            become(pair.tenant);
+            AttackStatement child = refer ? *refer : AttackStatement(), last = *remove;
+            if (bait) {
+                const Rows made = run_query(bait->sql, bait->values);
+                if (made.empty()) return Attempt();
+                for (std::size_t i = 0; i < columns_.size(); i++)
+                    child.values.at(child.places.at(columns_[i].first)) =
+                        optional_text(made.text(0, static_cast<int>(i + 1)));
+                for (std::size_t i = 0; i < to_.identity.size(); i++)
+                    last.values.at(i) = optional_text(made.text(0, static_cast<int>(columns_.size() + i + 1)));
             }
+            if (!parent->crossing) {
+                become(pair.victim);
+                (void)run_query(child.sql, child.values);
+                become(pair.tenant);
+            }
+            attacked = true;
             Attempt result;
-            const Rows rows = run_query(remove->sql, remove->values);
+            const Rows rows = run_query(last.sql, last.values);
             result.rows = static_cast<std::int64_t>(rows.size());
             return result;
         });
+        if (!attacked)
+            return add_row(fmt::format("not tried: {}", gone.refused() ? gone.shown() : "no new row could be made"),
+                           "SKIP");
         const std::string how = may_delete ? "DELETE" : "UPDATE";
+        const bool own = parent->own_children && !bait;
         const bool writes = action == 'c' || action == 'n' || action == 'd';
         if (gone.sqlstate == sqlstate::foreign_key_violation && reference_.names.contains(gone.constraint))
             return add_row(fmt::format("{}: {}{}", how, short_form(gone),
-                                       parent->own_children ? ", of own rows too" : ": a row of another tenant exists"),
-                           parent->own_children ? "SKIP" : "FAIL");
+                                       own ? ", of own rows too" : ": a row of another tenant exists"),
+                           own ? "SKIP" : "FAIL");
         if (undecided(gone)) return add_row(fmt::format("{}: {}", how, gone.shown()), "SKIP");
         if (!gone.refused() && gone.rows == 0) return add_row(fmt::format("{}: no row", how), "PASS");
         if (!gone.refused())

@@ -147,6 +147,7 @@ std::optional<AttackStatement> update_of(const AttackTable &table, const SampleR
     for (const auto &[number, value] : changed) {
         if (!table.may(&ColumnRights::update, number)) return std::nullopt;
         const Column &column = table.table.at(number);
+        statement.places[number] = statement.values.size();
         statement.values.push_back(optional_text(value));
         list += fmt::format("{}{} = {}", list.empty() ? "" : ", ", quoted(column.name),
                             parameter(statement.values.size(), column));
@@ -189,6 +190,7 @@ std::optional<AttackStatement> insert_of(const Probe &probe, const AttackTable &
                 value = column.not_null ? std::optional(absent.front()) : std::nullopt;
             }
         }
+        statement.places[column.number] = statement.values.size();
         statement.values.push_back(optional_text(value));
         columns += fmt::format("{}{}", columns.empty() ? "" : ", ", quoted(column.name));
         list += fmt::format("{}{}", list.empty() ? "" : ", ", parameter(statement.values.size(), column));

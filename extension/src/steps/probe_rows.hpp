@@ -34,6 +34,7 @@ struct SampleRow {
 struct AttackStatement {
     std::string sql;
     std::vector<Value> values;
+    std::map<AttrNumber, std::size_t> places; // of a column's new value among them
 };
 
 // Rights and defaults of the columns of these tables, and which of them are unique; read at once.
