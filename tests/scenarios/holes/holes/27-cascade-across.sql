@@ -1,5 +1,5 @@
 -- A foreign key without the tenant key that deletes: when one company deletes a customer, rows of another one go with it.
-ALTER TABLE invoices DROP CONSTRAINT invoices_customer_id_fkey;
+ALTER TABLE invoices DROP CONSTRAINT invoices_company_id_customer_id_fkey;
 ALTER TABLE invoices ADD CONSTRAINT invoices_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES customers ON DELETE CASCADE;
 -- proof
 SET tenantmig.tenant = '1';
