@@ -175,7 +175,12 @@ std::vector<CheckRow> IsolateKeys::criteria(const StepState &state) const {
     std::set<std::string> failed;
     for (const KeyProblem &problem : plan.problems) {
         failed.insert(problem.check);
-        rows.push_back({problem.check, "FAIL", "nothing in the way", problem.message, problem.detail, problem.hint});
+        rows.push_back({problem.check,
+                        "FAIL",
+                        "nothing in the way",
+                        fmt::format("{}: {}", problem.message, problem.detail),
+                        {},
+                        problem.hint});
     }
     for (const UniqueItem &item : plan.items.uniques) {
         const std::string name = unique_check(plan.items, item);
@@ -195,11 +200,10 @@ std::vector<CheckRow> IsolateKeys::criteria(const StepState &state) const {
             continue;
         }
         const CrossingRows found = count_crossing(plan.items, item);
-        CheckRow row = {name, "PASS", "0", std::to_string(found.rows), {}, {}};
-        row.detail = "rows that refer to a row of another tenant, or to none";
+        CheckRow row = {name, "PASS", "0 rows", "0 rows", "rows that refer to a row of another tenant, or to none", {}};
         if (found.rows > 0) {
             row.status = "FAIL";
-            row.detail += fmt::format(": {}", found.sample);
+            row.actual = fmt::format("{} row{}, for example {}", found.rows, found.rows == 1 ? "" : "s", found.sample);
             row.hint = found.query;
         }
         rows.push_back(std::move(row));

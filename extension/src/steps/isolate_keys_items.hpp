@@ -95,7 +95,8 @@ std::string crossing_query(const KeyItems &items, const ReferenceItem &item);
 
 // ---- isolate_unique.cpp, isolate_references.cpp
 
-// What stands under a name on a table, if it is a constraint of that type (pg_constraint.contype).
+// What stands under a name on a table, if it is a constraint of that type (pg_constraint.contype). Those that
+// PostgreSQL makes for the partitions of a table that is referred to are passed over.
 struct FoundConstraint {
     Oid oid = InvalidOid, index = InvalidOid, parent = InvalidOid, referenced = InvalidOid;
     std::string name;

@@ -367,7 +367,7 @@ private:
         if ((key.shape.on_delete == 'n' || key.shape.on_delete == 'd') && key.shape.cleared.empty())
             item.made.cleared = key.shape.columns;
         if (key.shape.match == 'f' && key.shape.columns.size() == 1) item.made.match = 's'; // of one column: the same
-        refuse(key, from, to);
+        refuse(key, item.made, from, to);
         const std::vector<Table> tree = tree_of(from.table);
         item.made.name = choose_name(tree, joined_list(names_in(item.made.columns)), "fkey", &taken_);
         item.back = choose_name(tree, joined_list(names_in(item.old.columns)), "tenantmig", &taken_);
@@ -391,7 +391,7 @@ private:
         }
     }
 
-    void refuse(const DeclaredKey &key, const Known &from, const Known &to) {
+    void refuse(const DeclaredKey &key, const ForeignKeyShape &made, const Known &from, const Known &to) {
         const std::string check = check_name(key, from);
         const std::string name =
             fmt::format("foreign key {} of {}", tenantmig::quoted(key.shape.name), from.table.label());
@@ -432,7 +432,7 @@ private:
             no(unsupported, "A partition is a foreign table, which can't have foreign keys.", drop);
         require_types(from, to, no);
         require_rights(from, to, no);
-        require_no_twin(key, from, no);
+        require_no_twin(key, made, from, no);
         if (!from.key.not_null && asked_.insert(from.table.oid).second)
             problem(
                 "composite_references " + from.table.label(), sqlstate::precheck_failed,
@@ -486,25 +486,30 @@ private:
         }
     }
 
-    // A partition's own foreign key would become part of the new one in the place of ours, and of the old one when that
-    // comes back.
+    // A partition's own foreign key over the same columns would become part of the new one in the place of ours, or of
+    // the old one when that comes back.
     template <typename Refuse>
-    void require_no_twin(const DeclaredKey &key, const Known &from, const Refuse &no) const {
+    void require_no_twin(const DeclaredKey &key, const ForeignKeyShape &made, const Known &from,
+                         const Refuse &no) const {
         if (!from.partitions) return;
         const std::vector<std::string> ours(taken_.begin(), taken_.end());
         for (const Table &part : tree_of(from.table)) {
             if (part.oid == from.table.oid) continue;
-            Rows rows =
-                own_query("SELECT k.conname FROM pg_constraint k WHERE k.conrelid = $1 AND k.confrelid = $2 AND "
-                          "k.contype = 'f' AND k.conparentid = 0 AND k.conname <> ALL ($3) ORDER BY k.conname LIMIT 1",
-                          {oid_value(part.oid), oid_value(key.to), text_array_value(ours)});
-            if (rows.empty()) continue;
-            no(sqlstate::feature_not_supported,
-               fmt::format("Partition {} has a foreign key to the same table of its own, {}.", part.label(),
-                           tenantmig::quoted(rows.text_or(0, 1))),
-               fmt::format("ALTER TABLE {} DROP CONSTRAINT {} first.", part.label(),
-                           tenantmig::quoted(rows.text_or(0, 1))));
-            return;
+            Rows rows = own_query("SELECT array_agg(k.conname::text ORDER BY k.conname) FROM pg_constraint k WHERE "
+                                  "k.conrelid = $1 AND k.confrelid = $2 AND k.contype = 'f' AND k.conparentid = 0 AND "
+                                  "k.conname <> ALL ($3)",
+                                  {oid_value(part.oid), oid_value(key.to), text_array_value(ours)});
+            if (rows.is_null(0, 1)) continue;
+            for (const std::string &name : rows.text_array(0, 1)) {
+                const auto found = find_constraint(part, name, 'f');
+                const std::set<std::string> columns(found->columns.begin(), found->columns.end());
+                if (columns != set_of(key.shape.columns) && columns != set_of(made.columns)) continue;
+                no(sqlstate::feature_not_supported,
+                   fmt::format("Partition {} has the same foreign key by itself, {}.", part.label(),
+                               tenantmig::quoted(name)),
+                   fmt::format("ALTER TABLE {} DROP CONSTRAINT {} first.", part.label(), tenantmig::quoted(name)));
+                return;
+            }
         }
     }
 };

@@ -135,7 +135,8 @@ std::optional<FoundConstraint> find_constraint(const Table &table, const std::st
         "pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = n.number), (SELECT array_agg(a.attname::text ORDER "
         "BY n.place) FROM unnest(k.confkey) WITH ORDINALITY n(number, place) JOIN pg_attribute a ON a.attrelid = "
         "k.confrelid AND a.attnum = n.number) FROM pg_constraint k WHERE k.conrelid = $1 AND k.conname = $2 AND "
-        "k.contype::text = $3",
+        "k.contype::text = $3 AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.oid = k.conparentid AND p.conrelid = "
+        "k.conrelid)",
         {oid_value(table.oid), text_value(name), text_value(std::string(1, type))});
     if (rows.empty()) return std::nullopt;
     FoundConstraint found;
@@ -179,13 +180,14 @@ bool KeyWorker::prepare(const ReferenceItem &item, Way way) {
         std::string statement;
         context_.changer.note(false, [&] {
             found = find_constraint(leaf, name, 'f');
-            if (found && found->referenced != at.to.oid && OidIsValid(found->parent)) found.reset(); // see vacate()
             statement = fmt::format("ALTER TABLE {} ADD CONSTRAINT {} {} NOT VALID", leaf.sql(),
                                     tenantmig::quoted(name), definition(items_, item, shape, at.from, at.to));
-            if (found && found->referenced != at.to.oid)
+            if (found && (found->referenced != at.to.oid ||
+                          found->columns != items_.names_of(item.from, at.from, shape.columns) ||
+                          found->targets != items_.names_of(item.to, at.to, shape.targets)))
                 throw Error(sqlstate::duplicate_object,
                             fmt::format("the name of foreign key {} is taken", tenantmig::quoted(name)),
-                            fmt::format("{} has one of that name to another table.", leaf.label()),
+                            fmt::format("{} has another one of that name.", leaf.label()),
                             "Rename or drop that, and call this again.");
         });
         if (!found) {
