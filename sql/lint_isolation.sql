@@ -77,7 +77,7 @@ SELECT severity, check_name, object, detail FROM tenantmig.lint('companies');
 SELECT tenantmig.drop_migration('isolating');
 \echo not to force it may be what a spec says
 SELECT tenantmig.create_migration($${"migration": "isolating", "tenants": {"table": "companies"}, "steps": [
-  {"isolate": {"tables": ["customers", {"table": "companies", "column": "id"}, "orders", "files"], "role": "regress_li_app", "force": false, "setting": "app.company"}}]}$$);
+  {"isolate": {"tables": ["customers", {"table": "companies", "column": "id"}, "orders", "files"], "role": ["regress_li_app", "regress_li_reader"], "super_role": "regress_li_platform", "force": false, "setting": "app.company"}}]}$$);
 CALL tenantmig.up('isolating');
 SELECT severity, check_name, object, detail FROM tenantmig.lint('companies');
 CALL tenantmig.down('isolating');
@@ -180,6 +180,7 @@ SELECT * FROM new_findings('ALTER FUNCTION current_company() VOLATILE; ALTER POL
 SELECT * FROM new_findings('ALTER FUNCTION current_company() IMMUTABLE; ALTER POLICY tenantmig_tenant ON customers USING (company_id = (SELECT current_company()))');
 SELECT * FROM new_findings($$CREATE FUNCTION asked() RETURNS bigint LANGUAGE plpgsql STABLE AS 'BEGIN RETURN /* helper() */ shop.Current_Company ( ); END'; ALTER FUNCTION current_company() VOLATILE; ALTER POLICY tenantmig_tenant ON customers USING (company_id = (SELECT asked()))$$);
 SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (company_id::text = (SELECT nullif(current_setting('tenantmig.tenant', true), '')))$$);
+SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (company_id::text = (SELECT nullif(current_setting('tenantmig.tenant', true), ''))); CREATE INDEX ON customers ((company_id::text))$$);
 SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (company_id = (SELECT nullif(current_setting('tenantmig.tenant', true), '')::numeric)); CREATE POLICY living ON customers AS RESTRICTIVE USING (NOT shared)$$);
 
 \echo === rights and roles
@@ -195,11 +196,12 @@ SELECT * FROM new_findings('ALTER ROLE regress_li_reader SUPERUSER');
 SELECT * FROM new_findings('ALTER ROLE regress_li_viewer BYPASSRLS');
 SELECT * FROM new_findings('ALTER ROLE regress_li_viewer BYPASSRLS; GRANT SELECT ON customers TO regress_li_viewer');
 SELECT * FROM new_findings('GRANT pg_read_server_files TO regress_li_viewer; GRANT regress_li_viewer TO regress_li_app');
+SELECT * FROM new_findings('ALTER ROLE regress_li_reader REPLICATION; GRANT pg_read_all_data, pg_write_all_data TO regress_li_reader');
 SELECT severity, check_name, object FROM new_findings('ALTER ROLE regress_li_app CREATEROLE') WHERE current_setting('server_version_num')::integer < 160000 UNION ALL SELECT 'error', 'role_can_bypass', 'regress_li_app' WHERE current_setting('server_version_num')::integer >= 160000;
 SELECT * FROM new_findings('GRANT SELECT, UPDATE, USAGE ON SEQUENCE customers_id_seq TO regress_li_app');
 SELECT * FROM new_findings('ALTER DEFAULT PRIVILEGES FOR ROLE regress_li_owner IN SCHEMA shop GRANT ALL ON TABLES TO regress_li_app; ALTER DEFAULT PRIVILEGES FOR ROLE regress_li_owner GRANT SELECT ON SEQUENCES TO PUBLIC');
 SELECT * FROM new_findings('ALTER DEFAULT PRIVILEGES FOR ROLE regress_li_owner IN SCHEMA shop GRANT SELECT, INSERT ON TABLES TO regress_li_app; ALTER DEFAULT PRIVILEGES FOR ROLE regress_li_owner IN SCHEMA shop GRANT ALL ON TABLES TO regress_li_viewer');
-SELECT * FROM new_findings($$ALTER ROLE regress_li_app SET tenantmig.tenant = '3'; ALTER ROLE regress_li_viewer SET tenantmig.tenant = '4'; ALTER ROLE regress_li_reader SET tenantmig.tenant = ''$$);
+SELECT * FROM new_findings($$ALTER ROLE regress_li_app SET "tenantmig".Tenant = '3'; ALTER ROLE regress_li_viewer SET tenantmig.tenant = '4'; ALTER ROLE regress_li_reader SET tenantmig.tenant = ''$$);
 SELECT severity, check_name, replace(detail, current_database(), 'DATABASE') AS detail, replace(remedy, current_database(), 'DATABASE') AS remedy, healed FROM new_findings(format('ALTER DATABASE %I SET tenantmig.tenant = %L', current_database(), 'it''s'));
 SELECT severity, check_name, object, detail, healed FROM new_findings($$SELECT tenantmig.grant_access('regress_li_app', 'viewer')$$);
 SELECT * FROM new_findings('GRANT SELECT ON pg_statistic TO regress_li_reader');
@@ -207,7 +209,7 @@ SELECT * FROM new_findings('GRANT SELECT ON pg_statistic TO regress_li_reader');
 \echo === ways around
 SELECT * FROM new_findings('CREATE VIEW v AS SELECT * FROM customers; GRANT SELECT ON v TO regress_li_app');
 SELECT * FROM new_findings('CREATE VIEW v AS SELECT * FROM customers; CREATE VIEW w AS SELECT name FROM v; GRANT SELECT (name) ON w TO PUBLIC');
-SELECT * FROM new_findings('CREATE VIEW v AS SELECT * FROM customers; GRANT SELECT ON v TO regress_li_viewer');
+SELECT * FROM new_findings('CREATE VIEW v AS SELECT * FROM customers; GRANT SELECT ON v TO regress_li_viewer, regress_li_owner');
 SELECT * FROM new_findings('CREATE VIEW v AS SELECT * FROM customers; ALTER VIEW v OWNER TO regress_li_owner; GRANT SELECT ON v TO regress_li_app');
 SELECT * FROM new_findings('CREATE VIEW v AS SELECT * FROM customers; ALTER VIEW v OWNER TO regress_li_owner; GRANT SELECT ON v TO regress_li_app; ALTER TABLE customers NO FORCE ROW LEVEL SECURITY');
 SELECT * FROM new_findings('GRANT CREATE ON SCHEMA shop TO regress_li_platform; CREATE VIEW v AS SELECT * FROM customers; ALTER VIEW v OWNER TO regress_li_platform; GRANT SELECT ON v TO regress_li_app');
@@ -220,6 +222,20 @@ SELECT * FROM new_findings($$CREATE FUNCTION f(text) RETURNS boolean LANGUAGE pl
 SET client_min_messages = error;
 SELECT * FROM new_findings('CREATE PUBLICATION lint_isolation_all FOR TABLE customers, files WHERE (id > 5)');
 SET client_min_messages = warning;
+
+\echo a view of its owner over one of the invoker: the policies of who asks hold
+INSERT INTO companies VALUES (1, 'one'), (2, 'two');
+INSERT INTO customers (company_id, name) VALUES (1, 'a'), (2, 'b');
+CREATE VIEW inner_view WITH (security_invoker) AS SELECT * FROM customers;
+CREATE VIEW outer_view AS SELECT * FROM inner_view;
+GRANT SELECT ON outer_view TO regress_li_app;
+SET tenantmig.tenant = '1';
+SET ROLE regress_li_app;
+SELECT name FROM outer_view;
+RESET ROLE;
+RESET tenantmig.tenant;
+SELECT severity, check_name, object FROM tenantmig.lint('companies');
+DROP VIEW outer_view, inner_view;
 
 \echo === hostile names
 ALTER ROLE regress_li_app RENAME TO "regress_li_app""; DROP TABLE companies; --";

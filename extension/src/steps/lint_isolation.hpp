@@ -13,7 +13,7 @@ inline constexpr Oid everybody = InvalidOid; // PUBLIC, as a grantee or among th
 struct LintRole {
     Oid oid = InvalidOid;
     std::string name;
-    bool superuser = false, login = false, bypasses = false, creates_roles = false;
+    bool superuser = false, login = false, bypasses = false, creates_roles = false, replicates = false;
 };
 
 // One side of a policy: USING or WITH CHECK.

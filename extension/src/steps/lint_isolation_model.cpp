@@ -63,12 +63,17 @@ IsolationModel::IsolationModel(const LintModel &of) : model(of) {
 }
 
 void IsolationModel::read_roles() {
-    Rows rows =
-        own_query("SELECT oid::bigint, rolname, rolsuper, rolcanlogin, rolbypassrls, rolcreaterole FROM pg_roles");
+    Rows rows = own_query("SELECT oid::bigint, rolname, rolsuper, rolcanlogin, rolbypassrls, rolcreaterole, "
+                          "rolreplication FROM pg_roles");
     for (std::size_t i = 0; i < rows.size(); i++) {
         const Oid oid = oid_at(rows, i, 1);
-        roles[oid] = {
-            oid, rows.text_or(i, 2), rows.boolean(i, 3), rows.boolean(i, 4), rows.boolean(i, 5), rows.boolean(i, 6)};
+        roles[oid] = {oid,
+                      rows.text_or(i, 2),
+                      rows.boolean(i, 3),
+                      rows.boolean(i, 4),
+                      rows.boolean(i, 5),
+                      rows.boolean(i, 6),
+                      rows.boolean(i, 7)};
     }
 }
 
@@ -257,7 +262,7 @@ void IsolationModel::read_functions() {
         "SELECT p.oid::bigint, p.proowner::bigint, n.nspname, p.proname, pg_get_function_identity_arguments(p.oid), "
         "p.prosecdef, p.proleakproof, p.provolatile, l.lanname, p.prosrc, EXISTS (SELECT FROM unnest(p.proconfig) s "
         "WHERE s LIKE 'search_path=%'), p.prorettype IN ('trigger'::regtype, 'event_trigger'::regtype), "
-        "pg_get_function_sqlbody(p.oid) IS NOT NULL, p.prokind = 'p', ARRAY(SELECT DISTINCT x.refobjid::text FROM "
+        "p.prosqlbody IS NOT NULL, p.prokind = 'p', ARRAY(SELECT DISTINCT x.refobjid::text FROM "
         "pg_depend x WHERE x.classid = 'pg_proc'::regclass AND x.objid = p.oid AND x.refclassid = "
         "'pg_class'::regclass), ARRAY(SELECT DISTINCT x.refobjid::text FROM pg_depend x WHERE x.classid = "
         "'pg_proc'::regclass AND x.objid = p.oid AND x.refclassid = 'pg_proc'::regclass) FROM pg_proc p JOIN "
@@ -394,6 +399,10 @@ std::map<Oid, std::set<std::string>> IsolationModel::granted(const Rights &of, c
         for (Oid role : application)
             concerns = concerns || has(role, grantee);
         if (!concerns || super_roles.contains(grantee)) continue;
+        // who sees all tenants anyway learns nothing here: role_bypasses_row_security is about those
+        if (const auto known = roles.find(grantee); known != roles.end() && !application.contains(grantee) &&
+                                                    (known->second.superuser || known->second.bypasses))
+            continue;
         for (const std::string &privilege : list)
             if (privileges.contains(privilege)) result[grantee].insert(privilege);
     }

@@ -5,6 +5,8 @@
 #include "catalog/own_tables.hpp"
 #include "steps/lint_isolation.hpp"
 
+#include <cctype>
+
 namespace tenantmig {
 
 namespace {
@@ -44,7 +46,13 @@ bool bypassing(const LintRole &role) {
 
 // Roles of the application, and those that log in and have its rights.
 void check_roles(Lint &lint, const IsolationModel &model) {
-    constexpr const char *ladders[] = {"pg_execute_server_program", "pg_read_server_files", "pg_write_server_files"};
+    // roles of PostgreSQL that lead past policies, or to the rights of a superuser
+    static constexpr std::pair<std::string_view, const char *> ladders[] = {
+        {"pg_execute_server_program", "and so runs programs on the server"},
+        {"pg_read_server_files", "and so reaches the server's files"},
+        {"pg_write_server_files", "and so reaches the server's files"},
+        {"pg_read_all_data", "and so reads statistics, materialised views and all that is under no policy"},
+        {"pg_write_all_data", "and so changes all that is under no policy"}};
     for (Oid role : model.application) {
         const LintRole &self = model.roles.at(role);
         const std::string name = model.role(role);
@@ -61,18 +69,24 @@ void check_roles(Lint &lint, const IsolationModel &model) {
             if (table.row_security) owned[table.owner]++;
         for (const auto &[oid, other] : model.roles) {
             if (oid == role || !model.can_become(role, oid)) continue;
-            const bool ladder = std::find(std::begin(ladders), std::end(ladders), other.name) != std::end(ladders);
+            const auto *ladder = std::find_if(std::begin(ladders), std::end(ladders),
+                                              [&](const auto &one) { return one.first == other.name; });
             const int tables = owned.contains(oid) ? owned.at(oid) : 0;
-            if (!bypassing(other) && !model.super_roles.contains(oid) && !ladder && !tables) continue;
+            if (!bypassing(other) && !model.super_roles.contains(oid) && ladder == std::end(ladders) && !tables)
+                continue;
             ways.push_back(fmt::format("it is a member of {}, {}", model.role(oid),
-                                       other.superuser  ? "a superuser"
-                                       : other.bypasses ? "which has BYPASSRLS"
-                                       : ladder         ? "and so reaches the server's files"
-                                       : tables         ? fmt::format("which owns {} of the tables", tables)
-                                                        : "which sees all tenants"));
+                                       other.superuser               ? "a superuser"
+                                       : other.bypasses              ? "which has BYPASSRLS"
+                                       : ladder != std::end(ladders) ? ladder->second
+                                       : tables ? fmt::format("which owns {} of the tables", tables)
+                                                : "which sees all tenants"));
             if (const std::string leave = model.leave(role, oid);
                 std::find(remedies.begin(), remedies.end(), leave) == remedies.end())
                 remedies.push_back(leave);
+        }
+        if (self.replicates) {
+            ways.emplace_back("it has REPLICATION, and may copy the whole server");
+            remedies.push_back(fmt::format("ALTER ROLE {} NOREPLICATION;", name));
         }
         if (self.creates_roles && pg_call([] { return GetConfigOptionByName("server_version_num", nullptr, false); }) <
                                       std::string_view("160000")) {
@@ -85,7 +99,8 @@ void check_roles(Lint &lint, const IsolationModel &model) {
                      fmt::format("{}", fmt::join(remedies, " ")));
     }
     for (const auto &[oid, role] : model.roles) {
-        if (!role.login || !bypassing(role) || model.application.contains(oid) || model.super_roles.contains(oid))
+        if (!role.login || !bypassing(role) || oid == BOOTSTRAP_SUPERUSERID || model.application.contains(oid) ||
+            model.super_roles.contains(oid))
             continue;
         std::set<std::string> reached;
         for (const SecuredTable &table : model.tables) {
@@ -198,13 +213,20 @@ void check_copies(Lint &lint, const IsolationModel &model) {
 
 // A session has a tenant before it said which.
 void check_presets(Lint &lint, const IsolationModel &model) {
-    if (model.settings.empty()) return;
+    std::vector<std::string> settings; // their names are of any case; PostgreSQL's own are preset for other reasons
+    for (std::string name : model.settings) {
+        std::transform(name.begin(), name.end(), name.begin(),
+                       [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+        if (name.find('.') != std::string::npos) settings.push_back(std::move(name));
+    }
+    if (settings.empty()) return;
     Rows rows = own_query(
         "SELECT d.datname, r.rolname, split_part(c, '=', 1), substr(c, strpos(c, '=') + 1) FROM pg_db_role_setting s "
         "LEFT JOIN pg_database d ON d.oid = s.setdatabase LEFT JOIN pg_roles r ON r.oid = s.setrole CROSS JOIN LATERAL "
-        "unnest(s.setconfig) c WHERE (s.setdatabase = 0 OR d.datname = current_database()) AND split_part(c, '=', 1) = "
+        "unnest(s.setconfig) c WHERE (s.setdatabase = 0 OR d.datname = current_database()) AND lower(split_part(c, "
+        "'=', 1)) = "
         "ANY ($1) AND substr(c, strpos(c, '=') + 1) <> '' ORDER BY 3, 1, 2",
-        {text_array_value(std::vector<std::string>(model.settings.begin(), model.settings.end()))});
+        {text_array_value(settings)});
     for (std::size_t i = 0; i < rows.size(); i++) {
         const bool of_role = !rows.is_null(i, 2), of_database = !rows.is_null(i, 1);
         const std::string setting = rows.text_or(i, 3);
@@ -226,10 +248,10 @@ void check_presets(Lint &lint, const IsolationModel &model) {
                              setting, core::sql_literal(rows.text_or(i, 4)), where),
                  command);
     }
-    Rows server = own_query(
-        "SELECT name, source FROM pg_settings WHERE name = ANY ($1) AND reset_val <> '' AND source IN ('configuration "
-        "file', 'command line', 'environment variable', 'global') ORDER BY 1",
-        {text_array_value(std::vector<std::string>(model.settings.begin(), model.settings.end()))});
+    Rows server = own_query("SELECT name, source FROM pg_settings WHERE lower(name) = ANY ($1) AND reset_val <> '' AND "
+                            "source IN ('configuration "
+                            "file', 'command line', 'environment variable', 'global') ORDER BY 1",
+                            {text_array_value(settings)});
     for (std::size_t i = 0; i < server.size(); i++)
         lint.add(Severity::error, "tenant_setting_preset", fmt::format("*.*.{}", server.text_or(i, 1)),
                  fmt::format("{} is preset for the whole server ({}): a session that forgot to say which tenant it is "
