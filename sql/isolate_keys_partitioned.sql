@@ -81,8 +81,8 @@ DECLARE k record;
 BEGIN
   CREATE TEMP TABLE again ON COMMIT DROP AS SELECT conrelid::regclass AS relation, conname, contype, replace(pg_get_constraintdef(oid), ' NOT VALID', '') AS definition FROM pg_constraint
     WHERE connamespace = 'iskparts'::regnamespace AND contype IN ('f', 'u') AND conparentid = 0;
-  FOR k IN SELECT * FROM again ORDER BY contype LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', k.relation, k.conname); END LOOP;
-  FOR k IN SELECT * FROM again ORDER BY contype DESC LOOP EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', k.relation, k.conname, k.definition); END LOOP;
+  FOR k IN SELECT * FROM again ORDER BY contype, conname LOOP EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', k.relation, k.conname); END LOOP;
+  FOR k IN SELECT * FROM again ORDER BY contype DESC, conname LOOP EXECUTE format('ALTER TABLE %s ADD CONSTRAINT %I %s', k.relation, 'by hand ' || k.conname, k.definition); END LOOP;
 END $$;
 CREATE TEMP TABLE by_hand ON COMMIT DROP AS SELECT conrelid::regclass::text AS relation, confrelid::regclass::text AS target, regexp_replace(pg_get_constraintdef(oid), CASE WHEN conparentid <> 0 THEN ' \([a-z_]+\)$' ELSE '$' END, '') AS definition, conparentid <> 0 AS part,
     (SELECT string_agg(tgrelid::regclass || tgenabled::text || tgtype, ',' ORDER BY tgrelid::regclass::text, tgtype) FROM pg_trigger WHERE tgconstraint = k.oid) AS triggers
