@@ -79,7 +79,20 @@ SELECT object, status, detail, remedy FROM tenantmig.isolation_speed(role => 're
 SET ROLE regress_speed_app;
 SELECT planned('lower_email = lower(''User7@example.org'')') AS generated;
 SET ROLE regress_speed_owner;
-DROP INDEX a_lower, b_unique_lower, c_amount, d_enum, e_array, f_json, g_words, h_range, i_like, j_field, p_generated;
+\echo partial indexes are used, and rows come in the order of an index behind the tenant key
+CREATE INDEX q_partial ON customers (company_id) WHERE status = 'closed' AND amount > 9000;
+CREATE INDEX r_order ON customers (company_id, amount);
+ANALYZE customers;
+CREATE FUNCTION used(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE line text; found text;
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP found := concat_ws(' ', found, substring(line FROM '(Sort|\w+ Scan (?:using|on) [a-z]_\w+)')); END LOOP;
+  RETURN found;
+END $$;
+SET ROLE regress_speed_app;
+SELECT used('SELECT * FROM customers WHERE status = ''closed'' AND amount > 9500') AS partial_index, used('SELECT * FROM customers ORDER BY amount LIMIT 5') AS in_order;
+SET ROLE regress_speed_owner;
+DROP INDEX q_partial, r_order, a_lower, b_unique_lower, c_amount, d_enum, e_array, f_json, g_words, h_range, i_like, j_field, p_generated;
 
 \echo policies: volatile, inlined, immutable, bare, a subquery for each row, and two that are joined by OR
 CREATE FUNCTION asked() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN RETURN nullif(current_setting('tenantmig.tenant', true), '')::bigint; END $$;

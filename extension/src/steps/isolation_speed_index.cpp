@@ -168,9 +168,10 @@ Advice generated_column(const SpeedTable &table, const std::string &expression, 
 
 // Nothing makes the condition one of an index: what is left is to read one tenant's rows alone.
 Advice tenant_rows(const SpeedTable &table, const std::string &why) {
-    return {why +
-                " What bounds it is an index that leads with the tenant key: one tenant's rows are read and filtered.",
-            table.serving.empty() ? tenant_index_sql(table) : ""};
+    return {
+        why + " What bounds it is an index that leads with the tenant key: one tenant's rows are read and filtered. A "
+              "partial index is used all the same, since its condition is proved from the query's and not evaluated.",
+        table.serving.empty() ? tenant_index_sql(table) : ""};
 }
 
 Advice advice_for(const SpeedTable &table, const Index &index, const KeyColumn &column) {
@@ -188,6 +189,16 @@ Advice advice_for(const SpeedTable &table, const Index &index, const KeyColumn &
     if (column.key.type == JSONBOID)
         return tenant_rows(table, "The operators of jsonb can leak. A field that is asked for often can be a generated "
                                   "text column, e.g. (doc ->> 'name'), in an index behind the tenant key.");
+    const Oid key_type = column.key.type;
+    if (compares && column.key.column && pg_call([key_type] { return get_typtype(key_type) == TYPTYPE_ENUM; })) {
+        Advice advice = tenant_rows(table, "Enumerations are compared by an operator that can leak.");
+        advice.remedy += fmt::format(
+            "{}-- for each value that is asked for often: CREATE INDEX{} ON {} ({}) WHERE {} = "
+            "'…';",
+            advice.remedy.empty() ? "" : " ", table.of.table.kind == RELKIND_RELATION ? " CONCURRENTLY" : "",
+            table.of.table.sql(), quoted(table.of.key.name), column.definition);
+        return advice;
+    }
     return tenant_rows(table, fmt::format("No operator that searches {} is free of leaks.",
                                           column.key.column == 0 ? "this expression" : "a column of type " + type));
 }
