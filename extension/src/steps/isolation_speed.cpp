@@ -23,10 +23,6 @@ constexpr double fair_share = 1.05; // a tenant this near to the average is typi
 constexpr char threshold[] = "coalesce(nullif(pg_size_bytes(current_setting('min_parallel_table_scan_size')), 0), "
                              "8388608)";
 
-// The table itself, and its partitions and children of all levels.
-constexpr char family[] = "WITH RECURSIVE family(oid) AS (SELECT $1::oid UNION SELECT i.inhrelid FROM pg_inherits i "
-                          "JOIN family f ON f.oid = i.inhparent) ";
-
 // A condition of several lines, in one cell.
 std::string one_line(const std::string &text) {
     std::string result;
@@ -43,89 +39,6 @@ std::string one_line(const std::string &text) {
 
 std::string percent(double share) {
     return fmt::format("{:.1f} %", share * 100);
-}
-
-// What the planner knows of the tenant key.
-struct Statistics {
-    bool known = false;
-    double average = 0;                                                // share of the rows that a tenant has
-    std::vector<std::pair<std::optional<std::string>, double>> common; // tenants and their shares, most rows first
-    std::optional<std::string> other;                                  // a tenant that is none of these …
-    double other_share = 0;                                            // … and its share
-};
-
-Statistics read_statistics(const ProbeTable &of) {
-    Statistics found;
-    RunAs owner(of.table.owner, Purpose::read);
-    const Rows rows = run_query(
-        std::string(family) +
-            "SELECT s.n_distinct::text, s.null_frac::text, s.most_common_vals::text::text[], "
-            "s.most_common_freqs::text[], "
-            "s.histogram_bounds::text::text[], (SELECT sum(greatest(c.reltuples, 0))::text FROM family f JOIN pg_class "
-            "c ON "
-            "c.oid = f.oid WHERE CASE WHEN s.inherited THEN c.relkind <> 'p' ELSE c.oid = $1::oid END) FROM pg_stats s "
-            "WHERE s.schemaname = $2 AND s.tablename = $3 AND s.attname = $4 ORDER BY s.inherited DESC LIMIT 1",
-        {bigint_value(of.table.oid), text_value(of.table.schema), text_value(of.table.name), text_value(of.key.name)});
-    if (rows.empty()) return found;
-    const auto number = [&](int column) { return std::strtod(rows.text_or(0, column, "0").c_str(), nullptr); };
-    double distinct = number(1);
-    if (distinct < 0) {                   // a share of the rows
-        if (number(6) <= 0) return found; // nobody knows how many: truncated since
-        distinct *= -number(6);
-    }
-    distinct = std::max(std::round(distinct), 1.0);
-    const double filled = 1 - number(2);
-    if (filled <= 0) return found;
-    found.known = true;
-    found.average = filled / distinct;
-    double rest = filled;
-    const auto values = rows.nullable_text_array(0, 3);
-    const auto shares = rows.text_array(0, 4);
-    for (std::size_t i = 0; i < values.size() && i < shares.size(); i++) {
-        found.common.emplace_back(values[i], std::strtod(shares[i].c_str(), nullptr));
-        rest -= found.common.back().second;
-    }
-    if (const auto bounds = rows.nullable_text_array(0, 5); !bounds.empty()) {
-        found.other = bounds[bounds.size() / 2];
-        const double tenants = std::max(distinct - static_cast<double>(found.common.size()), 1.0);
-        found.other_share = std::max(rest, 0.0) / tenants;
-    }
-    return found;
-}
-
-// The tenant whose share is nearest to the average: for it a planner that sees the value expects what one expects that
-// does not. `share`: the one that it has.
-std::optional<std::string> typical_of(const Statistics &statistics, double &share) {
-    std::optional<std::string> best;
-    double distance = 0;
-    const auto consider = [&](const std::optional<std::string> &tenant, double its) {
-        if (!tenant || its <= 0) return;
-        const double away = std::abs(std::log(its / statistics.average));
-        if (best && away >= distance) return;
-        best = tenant;
-        distance = away;
-        share = its;
-    };
-    consider(statistics.other, statistics.other_share);
-    for (const auto &[tenant, its] : statistics.common)
-        consider(tenant, its);
-    return best;
-}
-
-std::string predicate(const ProbeTable &of, const std::string &tenant, bool blind) {
-    const std::string value = fmt::format("CAST({} AS {})", core::sql_literal(tenant), of.key.type_name);
-    return fmt::format("t.{} {} {}", quoted(of.key.name), equality_operator(of.key.type),
-                       blind ? fmt::format("(SELECT {})", value) : value);
-}
-
-// Of any tenant: where nothing is known of the tenant key, or the table is small.
-std::optional<std::string> any_tenant(const ProbeTable &of) {
-    RunAs owner(of.table.owner, Purpose::read);
-    const Rows rows = run_query(fmt::format("SELECT t.{0}::pg_catalog.text FROM {1} AS t WHERE t.{0} IS NOT NULL LIMIT "
-                                            "1",
-                                            quoted(of.key.name), of.table.sql()),
-                                {}, true);
-    return rows.empty() ? std::nullopt : rows.text(0, 1);
 }
 
 struct AppliedPolicy {
@@ -163,7 +76,7 @@ private:
     SpeedTable table_;
     bool measure_;
     std::vector<SpeedRow> &rows_;
-    Statistics statistics_;
+    SpeedStatistics statistics_;
     std::vector<AppliedPolicy> policies_;
     std::set<std::string> family_;       // qualified names: the table, its partitions and children
     std::vector<std::string> unindexed_; // large ones below the table without an index that leads with the tenant key
@@ -184,13 +97,13 @@ private:
     void read_table() {
         const Rows size = own_query(fmt::format("{} SELECT sum(pg_relation_size(f.oid))::bigint, "
                                                 "sum(pg_relation_size(f.oid)) >= {} FROM family f",
-                                                family, threshold),
+                                                speed_family, threshold),
                                     {bigint_value(of_.table.oid)});
         table_.bytes = size.bigint(0, 1);
         table_.large = size.boolean(0, 2);
         const Rows members = own_query(fmt::format("{} SELECT n.nspname, c.relname FROM family f JOIN pg_class c ON "
                                                    "c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace",
-                                                   family),
+                                                   speed_family),
                                        {bigint_value(of_.table.oid)});
         for (std::size_t i = 0; i < members.size(); i++)
             family_.insert(qualified(members.text_or(i, 1), members.text_or(i, 2)));
@@ -200,7 +113,7 @@ private:
                         "AND a.attname = $2 WHERE f.oid <> $1::oid AND pg_relation_size(f.oid) >= {} AND NOT EXISTS "
                         "(SELECT FROM pg_index i WHERE i.indrelid = f.oid AND i.indisvalid AND i.indisready AND "
                         "i.indislive AND i.indpred IS NULL AND i.indkey[0] = a.attnum) ORDER BY 1, 2",
-                        family, threshold),
+                        speed_family, threshold),
             {bigint_value(of_.table.oid), text_value(of_.key.name)});
         for (std::size_t i = 0; i < bare.size(); i++)
             unindexed_.push_back(qualified(bare.text_or(i, 1), bare.text_or(i, 2)));
@@ -216,7 +129,7 @@ private:
                         "i.indisvalid AND i.indisready AND i.indislive AND i.indpred IS NULL JOIN pg_class c ON c.oid "
                         "= i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON "
                         "a.attrelid = f.oid AND a.attnum = i.indkey[0] WHERE a.attname = $2",
-                        family),
+                        speed_family),
             {bigint_value(of_.table.oid), text_value(of_.key.name)});
         for (std::size_t i = 0; i < serving.size(); i++)
             table_.serving.insert(qualified(serving.text_or(i, 1), serving.text_or(i, 2)));
@@ -311,10 +224,10 @@ private:
     }
 
     bool choose_tenant() {
-        statistics_ = read_statistics(of_);
+        statistics_ = read_speed_statistics(of_);
         double share = 0;
         if (statistics_.known) {
-            table_.typical = typical_of(statistics_, share);
+            table_.typical = typical_tenant(statistics_, share);
         } else if (table_.large) {
             add("statistics", of_.key.name, "statistics of the tenant key", "none", std::nullopt, "WARN",
                 "The planner guesses how many rows a tenant has, under the policy and with a literal alike.",
@@ -326,8 +239,8 @@ private:
                 "The table holds no row with a tenant key: there is nothing to compare.", "");
             return false;
         }
-        table_.literal = predicate(of_, *table_.typical, false);
-        table_.blind = predicate(of_, *table_.typical, true);
+        table_.literal = tenant_predicate(of_, *table_.typical, false);
+        table_.blind = tenant_predicate(of_, *table_.typical, true);
         table_.fair = !statistics_.known || std::abs(std::log(share / statistics_.average)) <= std::log(fair_share);
         return true;
     }
@@ -446,7 +359,7 @@ private:
                               : (statistics_.common.empty() ? std::nullopt : statistics_.common.back().first);
         if (!small || statistics_.common.empty()) return;
         const auto &[largest, share] = statistics_.common.front();
-        const SpeedPlan plan = plan_as_owner(table_, table_.select(predicate(of_, *small, false)));
+        const SpeedPlan plan = plan_as_owner(table_, table_.select(tenant_predicate(of_, *small, false)));
         const bool harmed = table_.uses_tenant_index(plan) && !table_.uses_tenant_index(policy_);
         add("unequal_tenants", of_.key.name, "a plan that suits small tenants too",
             harmed ? "the whole table is read for each" : "the tenant index is used for each",

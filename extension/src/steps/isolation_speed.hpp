@@ -35,6 +35,29 @@ struct SpeedPlan { // what EXPLAIN says
 };
 SpeedPlan read_speed_plan(const std::string &explained);
 
+// What the planner knows of the tenant key.
+struct SpeedStatistics {
+    bool known = false;
+    double average = 0;                                                // share of the rows that a tenant has
+    std::vector<std::pair<std::optional<std::string>, double>> common; // tenants and their shares, most rows first
+    std::optional<std::string> other;                                  // a tenant that is none of these …
+    double other_share = 0;                                            // … and its share
+};
+
+SpeedStatistics read_speed_statistics(const ProbeTable &of);
+// The tenant whose share is nearest to the average: for it a planner that sees the value expects what one expects that
+// does not. `share`: the one that it has.
+std::optional<std::string> typical_tenant(const SpeedStatistics &statistics, double &share);
+// Of any tenant: where nothing is known of the tenant key.
+std::optional<std::string> any_tenant(const ProbeTable &of);
+// "t.key = value"; blind: with a value that the planner does not see.
+std::string tenant_predicate(const ProbeTable &of, const std::string &tenant, bool blind);
+
+// WITH … family: the table $1 itself, and its partitions and children of all levels.
+inline constexpr char speed_family[] =
+    "WITH RECURSIVE family(oid) AS (SELECT $1::oid UNION SELECT i.inhrelid FROM pg_inherits i "
+    "JOIN family f ON f.oid = i.inhparent) ";
+
 // One table of the call, as one role.
 struct SpeedTable {
     const Probe &probe;
