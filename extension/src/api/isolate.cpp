@@ -47,7 +47,7 @@ TENANTMIG_FUNCTION(tenantmig_isolate) {
         const std::unique_ptr<Transactions> transactions = session_transactions(fcinfo, "tenantmig.isolate");
         transactions->run(true, [&] {
             try {
-                (void)create_migration(isolate_spec(arguments));
+                notice(isolate_announcement(create_migration(isolate_spec(arguments))));
             } catch (const Error &error) {
                 throw isolate_argument_error(error);
             }

@@ -67,6 +67,8 @@ struct IsolateArguments {
     std::string setting, null_keys, name;
     bool force = true;
 };
+// "tenant root companies; customers by company_id, …"
+std::string isolate_announcement(const MigrationRecord &migration);
 // 22023 if the tenant root is not given and can't be told.
 std::string isolate_spec(const IsolateArguments &arguments);
 // An error of that spec as one of the arguments.

@@ -1,4 +1,5 @@
 #include "core/excerpt.hpp"
+#include "core/undo_text.hpp"
 
 #include "bridge/policy.hpp"
 #include "steps/isolate.hpp"
@@ -13,10 +14,11 @@ Value oids_value(const std::vector<Oid> &oids) { // as text: to be cast to oid[]
     return text_array_value(std::span<const std::string>(texts));
 }
 
-std::string join(const std::vector<std::string> &items, std::size_t most = 10) {
+std::string join(const std::vector<std::string> &items, const char *separator = ", ") {
+    constexpr std::size_t most = 10;
     std::string text;
     for (std::size_t i = 0; i < items.size() && i < most; i++)
-        text += (i ? ", " : "") + items[i];
+        text += (i ? separator : "") + items[i];
     if (items.size() > most) text += fmt::format(" and {} more", items.size() - most);
     return text;
 }
@@ -24,21 +26,25 @@ std::string join(const std::vector<std::string> &items, std::size_t most = 10) {
 // A role that another one can become, itself included.
 struct Reachable {
     Oid oid = InvalidOid;
-    std::string name, powers; // powers: superuser, BYPASSRLS, CREATEROLE: what goes round policies
+    std::string name, powers;         // powers: superuser, BYPASSRLS, CREATEROLE: what goes round policies
+    std::vector<std::string> through; // roles that it is a member of itself and that lead there
 };
 
 std::vector<Reachable> reachable_from(Oid role) {
     Rows rows = own_query(
-        "WITH RECURSIVE r AS (SELECT $1 AS oid UNION SELECT x.oid FROM r CROSS JOIN LATERAL (SELECT m.roleid AS oid "
-        "FROM pg_auth_members m WHERE m.member = r.oid UNION ALL SELECT o.oid FROM pg_roles o WHERE o.rolname = "
-        "'pg_database_owner' AND r.oid = (SELECT d.datdba FROM pg_database d WHERE d.datname = current_database())) x) "
-        "SELECT a.oid::bigint, a.rolname, concat_ws(', ', CASE WHEN a.rolsuper THEN 'superuser' END, CASE WHEN "
-        "a.rolbypassrls THEN 'BYPASSRLS' END, CASE WHEN a.rolcreaterole AND NOT a.rolsuper THEN 'CREATEROLE' END) FROM "
-        "r JOIN pg_roles a ON a.oid = r.oid ORDER BY (a.oid <> $1), a.rolname",
+        "WITH RECURSIVE r (oid, first) AS (SELECT $1, 0::oid UNION SELECT x.oid, CASE r.first WHEN 0 THEN x.oid ELSE "
+        "r.first END FROM r CROSS JOIN LATERAL (SELECT m.roleid AS oid FROM pg_auth_members m WHERE m.member = r.oid "
+        "UNION ALL SELECT o.oid FROM pg_roles o WHERE o.rolname = 'pg_database_owner' AND r.oid = (SELECT d.datdba "
+        "FROM pg_database d WHERE d.datname = current_database())) x) SELECT a.oid::bigint, a.rolname, concat_ws(', ', "
+        "CASE WHEN a.rolsuper THEN 'superuser' END, CASE WHEN a.rolbypassrls THEN 'BYPASSRLS' END, CASE WHEN "
+        "a.rolcreaterole AND NOT a.rolsuper THEN 'CREATEROLE' END), ARRAY(SELECT f.rolname::text FROM r o JOIN "
+        "pg_roles f ON f.oid = o.first WHERE o.oid = a.oid ORDER BY 1) FROM pg_roles a WHERE a.oid IN (SELECT r.oid "
+        "FROM r) ORDER BY (a.oid <> $1), a.rolname",
         {Value{OIDOID, ObjectIdGetDatum(role), false}});
     std::vector<Reachable> result;
     for (std::size_t i = 0; i < rows.size(); i++)
-        result.push_back({static_cast<Oid>(rows.bigint(i, 1)), rows.text_or(i, 2), rows.text_or(i, 3)});
+        result.push_back(
+            {static_cast<Oid>(rows.bigint(i, 1)), rows.text_or(i, 2), rows.text_or(i, 3), rows.text_array(i, 4)});
     return result;
 }
 
@@ -98,7 +104,14 @@ private:
              const std::string &detail) {
         const bool good = found.what.empty();
         rows_.push_back({name, good ? "PASS" : bad, expected, good ? expected : join(found.what), good ? "" : detail,
-                         good ? "" : join(found.remedy)});
+                         good ? "" : join(found.remedy, " ")});
+    }
+
+    static std::string revoke(const Reachable &reached, const RoleSite &from) {
+        std::vector<std::string> list;
+        for (const std::string &role : reached.through)
+            list.push_back(quoted(role));
+        return fmt::format("REVOKE {} FROM {};", join(list), quoted(from.name));
     }
 
     void attributes(const RoleSite &role, const std::vector<Reachable> &reach) {
@@ -109,7 +122,7 @@ private:
             found.what.push_back(itself ? one.powers : fmt::format("{} through {}", one.powers, quoted(one.name)));
             found.remedy.push_back(
                 itself ? fmt::format("ALTER ROLE {} NOSUPERUSER NOBYPASSRLS NOCREATEROLE;", quoted(role.name))
-                       : fmt::format("REVOKE {} FROM {};", quoted(one.name), quoted(role.name)));
+                       : revoke(one, role));
         }
         add("attributes " + quoted(role.name), "FAIL", found, "none that goes round policies",
             "Policies don't hold a superuser or a role with BYPASSRLS, nor one that can become such a role; with "
@@ -122,7 +135,7 @@ private:
         for (const Reachable &one : reach)
             if (one.oid == scope_.super_role->oid) {
                 found.what.push_back(fmt::format("can become {}", quoted(one.name)));
-                found.remedy.push_back(fmt::format("REVOKE {} FROM {};", quoted(one.name), quoted(role.name)));
+                found.remedy.push_back(revoke(one, role));
             }
         add("super_role " + quoted(role.name), "FAIL", found, "is no member of it",
             "The role would see the rows of all tenants.");
@@ -190,7 +203,19 @@ private:
                 found.what.push_back(fmt::format("policy {} on {}", quoted(policy.name), member->table.label()));
                 found.remedy.push_back(
                     fmt::format("DROP POLICY {} ON {};", quoted(policy.name), member->table.label()));
+                if (!our_name) continue;
+                if (const std::string other = isolated_by(oid); !other.empty()) {
+                    found.remedy.back() = fmt::format("Migration {} has made it: name all roles in its step, or CALL "
+                                                      "tenantmig.down({}).",
+                                                      core::excerpt(other), core::sql_literal(other));
+                }
             }
+    }
+
+    static std::string isolated_by(Oid table) {
+        for (const IsolatedTable &isolated : isolated_tables(std::nullopt))
+            if (isolated.table.oid == table) return isolated.migration;
+        return {};
     }
 
     // Roles that will see nothing from then on: they may read or write, and no policy is for them.
@@ -226,18 +251,23 @@ private:
 
     void find_views() {
         Rows rows = own_query(
-            "SELECT DISTINCT d.refobjid::bigint, format('%I.%I', n.nspname, v.relname), v.relkind = 'm', "
-            "quote_ident(r.rolname), r.rolsuper OR r.rolbypassrls OR NOT $2 AND pg_has_role(v.relowner, t.relowner, "
-            "'USAGE') FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid JOIN pg_class v ON v.oid = w.ev_class AND "
-            "v.relkind IN ('v', 'm') JOIN pg_namespace n ON n.oid = v.relnamespace JOIN pg_roles r ON r.oid = "
-            "v.relowner JOIN pg_class t ON t.oid = d.refobjid WHERE d.classid = 'pg_rewrite'::regclass AND "
-            "d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY ($1::text[]::oid[]) AND NOT EXISTS (SELECT FROM "
-            "pg_options_to_table(v.reloptions) o WHERE o.option_name = 'security_invoker' AND v.relkind = 'v' AND "
-            "o.option_value::boolean) ORDER BY 1, 2",
-            {members(), boolean_value(scope_.force)});
+            "SELECT DISTINCT v.member::bigint, format('%I.%I', v.nspname, v.relname), v.relkind = 'm', "
+            "quote_ident(v.rolname), v.open FROM (SELECT d.refobjid AS member, n.nspname, v.relname, v.relkind, "
+            "r.rolname, v.relkind = 'm' OR r.rolsuper OR r.rolbypassrls OR NOT $2 AND pg_has_role(v.relowner, "
+            "t.relowner, 'USAGE') AS open, EXISTS (SELECT FROM unnest($3::text[]::oid[]) a(id) WHERE "
+            "has_table_privilege(a.id, v.oid, 'SELECT, INSERT, UPDATE, DELETE') OR has_any_column_privilege(a.id, "
+            "v.oid, 'SELECT, INSERT, UPDATE')) AS used FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid JOIN "
+            "pg_class v ON v.oid = w.ev_class AND v.relkind IN ('v', 'm') JOIN pg_namespace n ON n.oid = "
+            "v.relnamespace JOIN pg_roles r ON r.oid = v.relowner JOIN pg_class t ON t.oid = d.refobjid WHERE "
+            "d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY "
+            "($1::text[]::oid[]) AND NOT EXISTS (SELECT FROM pg_options_to_table(v.reloptions) o WHERE o.option_name = "
+            "'security_invoker' AND v.relkind = 'v' AND o.option_value::boolean)) v WHERE v.used OR NOT v.open ORDER "
+            "BY 1, 2",
+            {members(), boolean_value(scope_.force), oids_value(roles_)});
         for (std::size_t i = 0; i < rows.size(); i++) {
             Found &found = views_[tables_.at(static_cast<Oid>(rows.bigint(i, 1)))->top];
             const std::string view = rows.text_or(i, 2);
+            // one that shows everything is none of ours unless the application reads it
             if (rows.boolean(i, 3)) {
                 found.what.push_back(fmt::format("materialized view {} holds rows of all tenants", view));
                 found.remedy.push_back(fmt::format("REVOKE SELECT ON {} FROM {};", view, list_roles()));
@@ -253,7 +283,7 @@ private:
         std::vector<std::string> names;
         for (const RoleSite &role : scope_.roles)
             names.push_back(quoted(role.name));
-        return join(names, names.size());
+        return join(names);
     }
 
     void table(const IsolateMember &top) {
@@ -267,7 +297,7 @@ private:
                     owner.what.push_back(itself ? fmt::format("{} owns it", role)
                                                 : fmt::format("{} can become its owner {}", role, quoted(one.name)));
                     owner.remedy.push_back(itself ? fmt::format("ALTER TABLE {} OWNER TO …;", label)
-                                                  : fmt::format("REVOKE {} FROM {};", quoted(one.name), role));
+                                                  : revoke(one, scope_.roles[i]));
                 }
         add("owner " + label, "FAIL", owner, "not the application's role",
             "The owner of a table can take its policies off.");

@@ -5,6 +5,7 @@
 
 #include "catalog/migration_names.hpp"
 #include "steps/isolate.hpp"
+#include "steps/lint_model.hpp"
 #include "steps/migration.hpp"
 
 namespace tenantmig {
@@ -31,31 +32,60 @@ std::vector<std::string> split_roles(const std::string &text) {
     return roles;
 }
 
-// The only table that all of these refer to by one column, or are themselves.
-std::string find_root(const std::vector<std::string> &tables) {
+// The tenant roots of the caller's other migrations, as they are called today.
+std::map<Oid, std::string> known_roots(const std::string &besides) {
+    std::map<Oid, std::string> roots;
+    Rows rows = own_query("SELECT id FROM tenantmig.migration WHERE name <> $1 ORDER BY name", {text_value(besides)});
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        const MigrationRecord other = get_migration(rows.bigint(i, 1));
+        if (!OidIsValid(other.owner_oid) || !has_privileges_of(other.owner_oid)) continue;
+        try {
+            const Table root =
+                NameBook(other.identity).table(core::parse_spec_text(other.spec).tenants_table, "tenants");
+            roots.emplace(root.oid, root.label());
+        } catch (const Error &) { // it is gone
+        }
+    }
+    return roots;
+}
+
+// companies for company_id, domains for domain: a column that is called after the table it refers to.
+bool called_after(const std::string &column, const Table &root, const std::string &key) {
+    if (column == key && key != "id") return true;
+    if (!column.ends_with("_" + key)) return false;
+    const auto names = table_names_of(std::string_view(column).substr(0, column.size() - key.size() - 1));
+    return std::find(names.begin(), names.end(), root.name) != names.end();
+}
+
+// No guess: what the other migrations say, or the only table outside of the list that the tables refer to, if all of
+// them do, by columns that are called after it.
+std::string find_root(const std::vector<std::string> &tables, const std::string &migration) {
+    std::map<Oid, std::string> candidates = known_roots(migration);
+    if (candidates.size() == 1) return candidates.begin()->second;
     NameBook names;
-    std::map<Oid, std::size_t> times;
     std::set<Oid> listed;
     for (std::size_t i = 0; i < tables.size(); i++)
         listed.insert(names.table(tables[i], fmt::format("steps[0].isolate.tables[{}]", i)).oid);
+    std::map<Oid, std::set<Oid>> referring; // by columns of such a name
     for (const Oid oid : listed) {
-        std::set<Oid> roots = {oid};
-        for (const ForeignKey &key : foreign_keys_from(oid))
-            if (key.to_columns.size() == 1) roots.insert(key.to);
-        for (const Oid root : roots)
-            times[root]++;
+        const auto table = describe_table(oid);
+        for (const ForeignKey &key : foreign_keys_from(oid)) {
+            const auto root = describe_table(key.to);
+            if (!table || !root || listed.contains(key.to)) continue;
+            candidates.emplace(key.to, root->label());
+            if (key.to_columns.size() == 1 &&
+                called_after(table->at(key.from_columns[0]).name, *root, root->at(key.to_columns[0]).name))
+                referring[key.to].insert(oid);
+        }
     }
-    std::vector<std::string> candidates;
-    for (const auto &[oid, count] : times)
-        if (count == listed.size())
-            if (const auto root = describe_table(oid); root && (listed.size() > 1 || !listed.contains(oid)))
-                candidates.push_back(root->label());
-    if (candidates.size() == 1) return candidates.front();
-    std::string detail = candidates.empty() ? "There is no table that all of them refer to." : "It may be ";
-    for (std::size_t i = 0; i < candidates.size(); i++)
-        detail += (i ? ", " : "") + candidates[i] + (i + 1 == candidates.size() ? "." : "");
-    throw Error(sqlstate::invalid_parameter_value, "the tenant root cannot be told", detail,
-                "Give tenants => the table with one row per tenant.");
+    if (candidates.size() == 1 && referring[candidates.begin()->first].size() == listed.size())
+        return candidates.begin()->second;
+    std::string detail;
+    for (const auto &[oid, label] : candidates)
+        detail += (detail.empty() ? "It may be " : " or ") + label;
+    throw Error(sqlstate::invalid_parameter_value, "the tenant root cannot be told",
+                detail.empty() ? "None of the tables refers to another one." : detail + ".",
+                "Say which table has one row per tenant: tenants => '…'.");
 }
 } // namespace
 
@@ -92,7 +122,7 @@ std::string isolate_spec(const IsolateArguments &arguments) {
     else if (existing)
         tenants = Json::parse(existing->spec).at("tenants").at("table").get<std::string>();
     else
-        tenants = find_root(arguments.tables);
+        tenants = find_root(arguments.tables, arguments.name);
     Json step = {{"tables", arguments.tables},
                  {"role", split_roles(arguments.role)},
                  {"setting", arguments.setting},
@@ -104,6 +134,18 @@ std::string isolate_spec(const IsolateArguments &arguments) {
                 {"tenants", {{"table", tenants}}},
                 {"steps", {{{"isolate", step}}}}}
         .dump();
+}
+
+std::string isolate_announcement(const MigrationRecord &migration) {
+    const core::Spec spec = migration_spec(migration);
+    std::string keys;
+    for (const core::IsolateStep &step : spec.isolations) {
+        const IsolateScope scope = isolate_scope(migration, spec, step);
+        for (const IsolateMember *top : scope.tops())
+            keys += fmt::format("{}{} by {}", keys.empty() ? "" : ", ", top->table.label(),
+                                tenantmig::quoted(top->key.name));
+    }
+    return fmt::format("tenant root {}; {}", spec.tenants_table, keys);
 }
 
 } // namespace tenantmig

@@ -34,7 +34,8 @@ public:
         const IsolateScope scope = isolate_scope(migration, spec_, step_, names);
         require_rights(migration, scope);
         const IsolateKeys keys = isolate_keys(step_, scope);
-        if (keys.wanted()) keys.check(migration, migration.id ? get_step_state(migration.id, step_.number) : StepState());
+        if (keys.wanted())
+            keys.check(migration, migration.id ? get_step_state(migration.id, step_.number) : StepState());
     }
 
     std::vector<PlanRow> plan(const MigrationRecord &migration) override {
@@ -86,19 +87,23 @@ public:
                 for (CheckRow &row : keys.criteria(context.state))
                     rows.push_back(std::move(row));
             refuse_open(context, rows);
+            for (const CheckRow &row : rows)
+                if (row.status == "WARN")
+                    warning(fmt::format("{}: {}: {}", context.label(), row.check_name, row.actual), row.detail,
+                            row.hint);
             Json document = Json::parse(context.state.detail);
             document["began"] = true;
             context.save("indexes", document.dump());
         });
         TENANTMIG_FAULT("isolate_begun");
-        const bool indexes = build_indexes(context, scope);
         IsolateKeys keys = isolate_keys(step_, scope);
-        bool keys_made = false;
+        bool keys_made = false; // before the indexes: a unique key that leads with the tenant key is one
         if (keys.wanted()) {
             keys_made = keys.up(context);
             hold_ = std::max(hold_, keys.longest_hold());
         }
         TENANTMIG_FAULT("isolate_keys_done");
+        const bool indexes = build_indexes(context, scope);
         context.changer.note(true, [&] { context.save("policies", context.state.detail); });
         const bool tables = isolate_all(context);
         context.changer.note(true, [&] {
