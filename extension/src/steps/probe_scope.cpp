@@ -275,14 +275,14 @@ void without_isolation(ProbeScope &scope, const ProbeOptions &options,
     std::set<std::string> names;
     if (migration) {
         const core::Spec spec = core::parse_spec_text(migration->spec);
-        if (tenant_root.empty()) {
+        if (!options.tenant_root) {
             tenant_root = spec.tenants_table;
             if (!spec.tenants_key.empty()) root_key = parts_of(spec.tenants_key).back();
         }
         for (const core::BackfillStep &step : spec.steps)
             if (!step.column.empty()) names.insert(parts_of(step.column).back());
     }
-    if (tenant_root.empty())
+    if (!options.tenant_root && tenant_root.empty())
         throw Error(sqlstate::invalid_parameter_value, "argument \"tenant_root\" is needed without a migration", {},
                     "Name the table with one row per tenant: probe_isolation(role => 'app', tenant_root => "
                     "'companies').");
