@@ -16,6 +16,10 @@ struct Operator {
     std::string schema, name;
     int strategy = 0;
     bool leaks = false;
+
+    bool compares() const {
+        return name == "=" || name == "<" || name == "<=" || name == ">" || name == ">=" || name == "<>";
+    }
 };
 
 struct KeyColumn {
@@ -26,10 +30,19 @@ struct KeyColumn {
     std::vector<Operator> operators;
 
     bool text_pattern() const { return opclass.ends_with("_pattern_ops"); }
-    // For LIKE alone is an index with such a class made; its own operators, ~<~ and the like, don't leak.
+    // Whether what the index was made for can't be a condition. With such a class of text that is LIKE, though its own
+    // operators, ~<~ and the like, don't leak; of GIN, GiST and the like what a B-tree could not do as well:
+    // gin_trgm_ops knows =, which does not leak, and is there for LIKE and %.
     bool unusable() const {
-        return text_pattern() ||
-               std::all_of(operators.begin(), operators.end(), [](const Operator &one) { return one.leaks; });
+        if (text_pattern()) return true;
+        bool special = false, all = true, all_special = true;
+        for (const Operator &one : operators) {
+            all = all && one.leaks;
+            if (one.compares()) continue;
+            special = true;
+            all_special = all_special && one.leaks;
+        }
+        return special ? all_special : all;
     }
 };
 
@@ -113,7 +126,7 @@ std::string condition_of(const Index &index, const KeyColumn &column) {
         const int equality = index.method == "btree" ? 3 : index.method == "hash" ? 1 : 0;
         const Operator *chosen = &column.operators.front();
         for (const Operator &one : column.operators)
-            if (one.strategy == equality) chosen = &one;
+            if (equality ? one.strategy == equality : chosen->compares() && !one.compares()) chosen = &one;
         const Oid right = chosen->right;
         const bool any = pg_call([right] { return get_typtype(right) == TYPTYPE_PSEUDO; });
         condition = fmt::format("({}) OPERATOR({}.{}) (SELECT CAST(NULL AS {}))", column.definition,
@@ -199,8 +212,16 @@ Advice advice_for(const SpeedTable &table, const Index &index, const KeyColumn &
             table.of.table.sql(), quoted(table.of.key.name), column.definition);
         return advice;
     }
-    return tenant_rows(table, fmt::format("No operator that searches {} is free of leaks.",
-                                          column.key.column == 0 ? "this expression" : "a column of type " + type));
+    std::string names;
+    std::size_t shown = 0;
+    std::set<std::string> known;
+    for (const Operator &one : column.operators) {
+        const bool said = !one.leaks || (!compares && one.compares()) || !known.insert(one.name).second;
+        if (!said && ++shown <= 4) names += (names.empty() ? "" : ", ") + one.name;
+    }
+    return tenant_rows(table, fmt::format("The operators that search {} can leak: {}{}.",
+                                          column.key.column == 0 ? "this expression" : "a column of type " + type,
+                                          names, shown > 4 ? ", …" : ""));
 }
 
 void check_index(const SpeedTable &table, const Index &index, const KeyColumn &column, bool leads,
