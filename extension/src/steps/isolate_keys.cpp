@@ -100,7 +100,7 @@ void require_way_back(const KeyItems &items, const ReferenceItem &item) {
     const auto old = find_constraint(*from, item.old.name, 'f');
     if (old && old->referenced == to->oid) return; // it stands there still
     const std::string name = fmt::format("foreign key {} of {}", quoted(item.old.name), from->label());
-    if (has_constraint(from->oid, item.old.name))
+    if (name_taken(*from, item.old.name))
         throw Error(sqlstate::duplicate_object, fmt::format("{} can't come back", name),
                     "Another constraint has its name now.", "Rename or drop that first.");
     const std::vector<std::string> targets = items.names_of(item.to, *to, item.old.targets);

@@ -104,6 +104,8 @@ struct FoundConstraint {
     bool validated = false;
 };
 std::optional<FoundConstraint> find_constraint(const Table &table, const std::string &name, char type);
+// Whether a name is to be had for a foreign key: those just mentioned give it up.
+bool name_taken(const Table &table, const std::string &name);
 std::vector<Table> lowest_of(const Table &table); // itself, or its partitions that hold rows
 
 class KeyWorker {

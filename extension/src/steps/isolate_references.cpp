@@ -151,6 +151,13 @@ std::optional<FoundConstraint> find_constraint(const Table &table, const std::st
     return found;
 }
 
+bool name_taken(const Table &table, const std::string &name) {
+    return !own_query("SELECT 1 FROM pg_constraint k WHERE k.conrelid = $1 AND k.conname = $2 AND NOT EXISTS (SELECT "
+                      "FROM pg_constraint p WHERE p.oid = k.conparentid AND p.conrelid = k.conrelid)",
+                      {oid_value(table.oid), text_value(name)})
+                .empty();
+}
+
 std::int64_t KeyWorker::strong(const Table &relation, const std::vector<LockWish> &wishes,
                                const std::function<void()> &work) {
     const std::int64_t hold = context_.changer.strong(relation, wishes, work);
