@@ -25,17 +25,16 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON companies, customers, orders, files TO r
 GRANT SELECT ON companies, customers, orders, files TO regress_li_reader;
 RESET ROLE;
 
--- Everything new that lint says after `hole`, and whether its remedies heal it. All of it is undone.
+-- Everything that lint says after `hole` (it says nothing before), and whether its remedies heal it. All of it is undone.
 CREATE FUNCTION new_findings(hole text) RETURNS TABLE (severity text, check_name text, object text, detail text, remedy text, healed boolean) LANGUAGE plpgsql AS $$
 DECLARE
-  before text[] := ARRAY(SELECT l.key FROM tenantmig.lint('shop.companies') l);
   found jsonb := '[]';
   after text[];
   one jsonb;
 BEGIN
   BEGIN
     EXECUTE hole;
-    SELECT coalesce(jsonb_agg(to_jsonb(l) ORDER BY n), '[]') INTO found FROM tenantmig.lint('shop.companies') WITH ORDINALITY l(severity, check_name, object, detail, remedy, key, exempt, n) WHERE l.key <> ALL (before);
+    SELECT coalesce(jsonb_agg(to_jsonb(l) ORDER BY n), '[]') INTO found FROM tenantmig.lint('shop.companies', with_data => false) WITH ORDINALITY l(severity, check_name, object, detail, remedy, key, exempt, n);
     FOR one IN SELECT e FROM jsonb_array_elements(found) e WHERE e ->> 'remedy' <> '' AND e ->> 'remedy' NOT LIKE '--%' AND e ->> 'remedy' NOT LIKE '%…%' LOOP
       BEGIN
         EXECUTE one ->> 'remedy';
@@ -43,7 +42,7 @@ BEGIN
         IF SQLERRM NOT LIKE '%CONCURRENTLY cannot%' THEN RAISE WARNING '%: %', one ->> 'remedy', SQLERRM; END IF;
       END;
     END LOOP;
-    after := ARRAY(SELECT l.key FROM tenantmig.lint('shop.companies') l);
+    after := ARRAY(SELECT l.key FROM tenantmig.lint('shop.companies', with_data => false) l);
     RAISE EXCEPTION 'undone' USING ERRCODE = 'ZZ000';
   EXCEPTION WHEN SQLSTATE 'ZZ000' THEN NULL;
   END;
@@ -265,6 +264,7 @@ RESET ROLE;
 SELECT severity, check_name, object, exempt FROM tenantmig.lint('shop.companies');
 SELECT tenantmig.drop_migration('exempting');
 DROP VIEW v;
+REVOKE TRUNCATE ON customers FROM regress_li_app;
 
 \echo === code of users is never run by looking at a policy
 CREATE FUNCTION spy(text) RETURNS bigint LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RAISE WARNING 'user code runs as %', current_user; RETURN 1; END$$;

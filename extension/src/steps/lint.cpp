@@ -206,6 +206,7 @@ Oid table_of(const LintModel &model, const std::string &written, const std::stri
 
 SpecNames read_specs(const LintModel &model, const LintOptions &options, Oid root) {
     SpecNames names;
+    std::vector<std::pair<std::string, std::string>> rekeyed; // the key that was, and the one that is to be
     std::vector<std::string> migrations;
     if (options.migration) {
         migrations.push_back(*options.migration);
@@ -230,8 +231,10 @@ SpecNames read_specs(const LintModel &model, const LintOptions &options, Oid roo
             add(step.column);
         for (const core::GuardStep &step : spec.guards)
             if (step.kind == core::GuardKind::tenant_key || step.kind == core::GuardKind::same_tenant) add(step.column);
-        for (const core::RekeyStep &step : spec.rekeys)
+        for (const core::RekeyStep &step : spec.rekeys) {
             add(step.column);
+            rekeyed.emplace_back(parts_of(step.id).back(), parts_of(step.column).back());
+        }
         for (const core::ConstraintStep &step : spec.constraints)
             if (step.references_table == spec.tenants_table) add(step.column);
         for (const core::IsolateStep &step : spec.isolations)
@@ -241,6 +244,14 @@ SpecNames read_specs(const LintModel &model, const LintOptions &options, Oid roo
             if (!exemption.finding.starts_with("probe.")) // of probe_isolation()
                 names.exemptions.emplace_back(exemption, migration.name);
     }
+    // The spec names the key as it was before its own steps.
+    const LintTable &table = model.tables.at(root);
+    const LintIndex *primary = table.primary_key();
+    for (const auto &[before, after] : rekeyed)
+        if (const LintColumn *column = table.find(after);
+            column && (before == names.root_key || names.root_key.empty()) && primary &&
+            (primary->contains(column->number) || !table.find(before)))
+            names.root_key = after;
     return names;
 }
 

@@ -206,7 +206,8 @@ void check_duplicates(Lint &lint, const LintTable &table) {
 // A column that is called like a table's key, and refers to nothing.
 void check_loose_columns(Lint &lint, const LintTable &table) {
     for (const LintColumn &column : table.columns) {
-        if (!column.name.ends_with("_id") || column.number == table.tenant_key) continue;
+        if (!column.name.ends_with("_id") || column.number == table.tenant_key || table.is_replaced(column.name))
+            continue;
         const std::string stem = column.name.substr(0, column.name.size() - 3);
         if (table.find(stem + "_type")) continue;
         bool referenced = false;
@@ -216,6 +217,7 @@ void check_loose_columns(Lint &lint, const LintTable &table) {
         for (const std::string &name : table_names_of(stem))
             for (const LintTable *other : lint.model.scope()) {
                 const LintIndex *primary = other->primary_key();
+                if (other == &table && primary && primary->contains(column.number)) continue; // scopes.scope_id
                 if (other->name != name || !primary || primary->columns.size() != 1 ||
                     other->at(primary->columns.front()).type != column.type)
                     continue;

@@ -232,6 +232,7 @@ void check_leak(Lint &lint, const LintTable &table, const LintIndex &index) {
     if (index.primary) {
         const bool natural = std::any_of(index.columns.begin(), index.columns.end(), [&](AttrNumber column) {
             return column != 0 && table.at(column).is_text() && !table.at(column).has_default &&
+                   !table.is_replacement(table.at(column).name) && // a rekey embeds the key in it
                    !lint.model.guarded(table, core::GuardKind::prefix, table.at(column).name);
         });
         if (natural)

@@ -211,6 +211,23 @@ void check_copies(Lint &lint, const IsolationModel &model) {
     }
 }
 
+// Values of dropped columns and ids of a rekey: tables of their own beside the others, with no policy on them.
+void check_kept(Lint &lint, const IsolationModel &model) {
+    std::set<std::string> schemas;
+    for (const SecuredTable &table : model.tables)
+        schemas.insert(table.schema);
+    for (const auto &[oid, table] : lint.model.tables) {
+        if (!table.by_step || !schemas.contains(table.schema)) continue;
+        const auto readers = model.granted(model.rights(oid), {"SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"});
+        if (!readers.empty())
+            lint.add(Severity::error, "kept_table_readable", table.label(),
+                     fmt::format("A step of a migration has made it, with values of all tenants and no policy, and {} "
+                                 "has rights on it.",
+                                 model.names(readers)),
+                     fmt::format("REVOKE ALL ON {} FROM {};", table.label(), model.names(readers)));
+    }
+}
+
 // A session has a tenant before it said which.
 void check_presets(Lint &lint, const IsolationModel &model) {
     std::vector<std::string> settings; // their names are of any case; PostgreSQL's own are preset for other reasons
@@ -270,6 +287,7 @@ void lint_rights(Lint &lint, const IsolationModel &model) {
     check_sequences(lint, model);
     check_default_privileges(lint, model);
     check_copies(lint, model);
+    check_kept(lint, model);
     check_presets(lint, model);
 }
 

@@ -57,7 +57,11 @@ private:
             "SELECT c.oid::bigint, n.nspname, c.relname, c.relowner::bigint, c.relkind, c.relreplident, "
             "c.relpersistence = 'u', c.relforcerowsecurity, EXISTS (SELECT FROM pg_publication_tables p WHERE "
             "p.schemaname = n.nspname AND p.tablename = c.relname), pg_table_size(c.oid), coalesce((SELECT s.seq_scan "
-            "+ coalesce(s.idx_scan, 0) FROM pg_stat_all_tables s WHERE s.relid = c.oid), 0) FROM {}",
+            "+ coalesce(s.idx_scan, 0) FROM pg_stat_all_tables s WHERE s.relid = c.oid), 0), EXISTS (SELECT FROM "
+            "tenantmig.kept_column k WHERE k.keep_schema = n.nspname AND c.relname IN (k.keep_table, k.journal_table)) "
+            "OR format('%I.%I', n.nspname, c.relname) IN (SELECT a ->> 'name' FROM tenantmig.step_state s CROSS JOIN "
+            "LATERAL jsonb_array_elements(CASE jsonb_typeof(s.detail -> 'actions') WHEN 'array' THEN s.detail -> "
+            "'actions' END) a WHERE a ->> 'kind' = 'mapping') FROM {}",
             user_tables));
         for (std::size_t i = 0; i < rows.size(); i++) {
             LintTable one;
@@ -72,6 +76,7 @@ private:
             one.published = rows.boolean(i, 9);
             one.bytes = rows.bigint(i, 10);
             one.reads = rows.bigint(i, 11);
+            one.by_step = rows.boolean(i, 12);
             model_.tables.emplace(one.oid, std::move(one));
         }
     }
@@ -301,6 +306,13 @@ std::string LintTable::list(const std::vector<AttrNumber> &numbers) const {
     return fmt::format("{}", fmt::join(names(numbers), ", "));
 }
 
+bool LintTable::kept_in_step(std::string_view column, std::size_t argument) const {
+    return std::any_of(triggers.begin(), triggers.end(), [&](const LintTrigger &trigger) {
+        return trigger.function == "tenantmig.rekey_sync" && trigger.arguments.size() > argument &&
+               trigger.arguments[argument] == column;
+    });
+}
+
 const LintTable *LintModel::find(Oid oid) const {
     auto found = tables.find(oid);
     return found == tables.end() ? nullptr : &found->second;
@@ -454,7 +466,7 @@ void find_tenant_keys(LintModel &model, Oid root, const std::string &key, const 
         if (schemas.empty() && (one.reaches_root || oid == root)) wanted.insert(one.schema);
     }
     for (auto &[oid, one] : model.tables)
-        one.in_scope = wanted.contains(one.schema);
+        one.in_scope = wanted.contains(one.schema) && !one.by_step;
 }
 
 } // namespace tenantmig

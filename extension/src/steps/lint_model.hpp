@@ -76,6 +76,7 @@ struct LintTable {
     std::string schema, name;
     char kind = 'r', identity = 'd'; // pg_class.relkind, relreplident
     bool unlogged = false, force_row_security = false, published = false;
+    bool by_step = false; // made beside the tables of the user: kept values of a column, old and new ids of a rekey
     std::int64_t bytes = 0, reads = 0;
     std::vector<LintColumn> columns;
     std::vector<LintIndex> indexes;
@@ -95,6 +96,12 @@ struct LintTable {
     const LintIndex *primary_key() const;
     std::vector<std::string> names(const std::vector<AttrNumber> &numbers) const; // quoted
     std::string list(const std::vector<AttrNumber> &numbers) const;               // quoted, separated by commas
+    // A column that a rekey has replaced, and keeps in step until it is dropped; one that it fills that way.
+    bool is_replaced(std::string_view column) const { return kept_in_step(column, 1); }
+    bool is_replacement(std::string_view column) const { return kept_in_step(column, 2); }
+
+private:
+    bool kept_in_step(std::string_view column, std::size_t argument) const;
 };
 
 struct LintModel {
