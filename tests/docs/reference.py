@@ -33,6 +33,8 @@ SECTIONS = [
      ["ddl_watch", "accept_tables", "ddl_warn", "ddl_refuse"]),
     ("Fingerprints", "Whether schema and rows are what they were. See [rehearse.md](rehearse.md#fingerprints).", ["fingerprint"]),
     ("Checks of schema and speed", "See [lint.md](lint.md) and [benchmark.md](benchmark.md).", ["lint", "lint_report", "benchmark"]),
+    ("Isolation", "Row-level security, and the proof that it holds. See [isolation.md](isolation.md).",
+     ["isolate", "isolation_criteria", "probe_isolation", "isolation_speed"]),
     ("Maintenance mode", "Writes of others are refused for a limited time. See [maintenance.md](maintenance.md).",
      ["maintenance", "written_tables", "maintenance_fence"]),
     ("Retention", "See [purge.md](purge.md).", ["purge"]),
@@ -40,7 +42,7 @@ SECTIONS = [
 ]
 VIEWS = ["migrations", "steps", "execution_log", "kept_columns", "runs", "stat_progress", "stat_workers", "batches", "changes", "review_rows", "undo_counts", "undo_skipped",
          "guards", "guard_refusals", "drift", "maintenance_fences", "approvals", "backups", "proofs", "enforcements", "health", "soak", "week", "observations", "observed_days", "health_facts",
-         "open_reviews", "last_changes", "active_migrations"]
+         "open_reviews", "last_changes", "active_migrations", "isolated_tables"]
 
 CHECK = {"check_name": "the check; several lines have the same name where there are several steps", "status": "`PASS`, `WARN` or `FAIL`",
          "expected": "what was asked for", "actual": "what was found", "detail": "of what, and how many", "hint": "what to do; NULL for `PASS`"}
@@ -63,7 +65,7 @@ COLUMNS = {
              "path": "how a run by batches writes the rows: `direct`, below SQL, or `sql` and why (`backfill` writes all through SQL); `none` for rows that are not written", "locks": "locks that a run takes",
              "est_seconds": "estimated time, see [performance.md](performance.md#what-a-plan-estimates)", "est_wal_bytes": "estimated WAL",
              "note": "triggers that fire and the columns that they change; whether evidence goes through temporary files"},
-    "preflight": CHECK, "verify": CHECK, "gate": CHECK, "check_guards": CHECK, "verify_changes": CHECK, "backfill": COUNT,
+    "preflight": CHECK, "verify": CHECK, "gate": CHECK, "isolation_criteria": CHECK, "check_guards": CHECK, "verify_changes": CHECK, "backfill": COUNT,
     "review": {"id": "number of the review", "run_id": "run that queued it", **DECISION, "candidates": "`[{tenant, source, count}]`, count being rows of evidence; `[]` for orphans",
                "state": "`open`, `resolved` or `dismissed`", "decided_at": "when", "note": "why"},
     "resolve": DECISION, "dismiss": DECISION,
@@ -81,6 +83,12 @@ COLUMNS = {
               "oldest": "time of the oldest of them", "newest": "time of the newest", "outcome": "`would go`, `deleted` or `kept`", "reason": "why"},
     "lint": {"severity": "`error`, `warning` or `info`", "check_name": "what was checked, see [lint.md](lint.md#checks)", "object": "what it is about, by its name", "detail": "what was found",
              "remedy": "SQL to paste; behind `--` what has to be decided first", "key": "stable, for the list `exempt` of a spec", "exempt": "why it is none; NULL: it counts"},
+    "probe_isolation": {"relation": "table, view, partition or sequence", "attack": "what was tried, see [isolation.md](isolation.md#the-probe)", "tenant": "for whom the attacker works; NULL: it set none, or no tenant matters",
+                        "victim": "whose rows were attacked", "expected": "what isolation means here", "seen": "what came of it; of `SKIP`, why nothing was tried", "status": "`PASS`, `FAIL` or `SKIP`",
+                        "remedy": "SQL to paste, or a sentence", "key": "stable, for the list `exempt` of a spec", "exempt": "why it is none; NULL: it counts", "acted_as": "the application's role"},
+    "isolation_speed": {"relation": "table", "check_name": "what was checked, see [isolation.md](isolation.md#speed)", "object": "the policy, index or column that it is about", "expected": "what was asked for",
+                        "actual": "what was found; of costs and times: under the policy against the literal predicate", "ratio": "the first to the second", "status": "`PASS`, `WARN`, `FAIL` or `SKIP`",
+                        "detail": "why, and for which tenant", "remedy": "SQL to paste; behind `--` what has to be decided first", "acted_as": "the application's role"},
     "fingerprint": {"part": "`schema` or `data`", "object": "its kind and name; of data, the table", "row_count": "of data: its rows", "hash": "32 hexadecimal digits",
                     "definition": "what a schema row's hash is made of; of data, where a difference is"},
     "benchmark": {"name": "name of the query", "runs": "how often it was measured", "p50": "milliseconds of the median", "p95": "of the 95th percentile", "p99": "of the 99th percentile",
