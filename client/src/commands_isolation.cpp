@@ -5,10 +5,11 @@
 #include "interrupt.hpp"
 #include "messages.hpp"
 #include "migration_call.hpp"
+#include "progress.hpp"
 #include "text.hpp"
 #include <algorithm>
 #include <fmt/format.h>
-#include <set>
+#include <map>
 
 namespace tenantmig::client {
 
@@ -61,11 +62,23 @@ bool differs(const Result &result, const char *name) {
                        [&](const auto &row) { return row[at] != result.rows.front()[at]; });
 }
 
+constexpr std::size_t widest = 100; // columns; error messages repeat what was sent, and that may be long
+
+void shorten(Result &shown) {
+    for (auto &row : shown.rows)
+        for (Cell &cell : row) {
+            if (!cell) continue;
+            std::string cut = fitting(*cell, widest);
+            if (cut.size() < cell->size()) cell = cut + "…";
+        }
+}
+
 // Without what is for pasting. The role where there are several; of what is exempt, the reason.
 Result probes_for_people(const Result &all) {
     Result shown = differs(all, "acted_as")
                        ? some(all, {"status", "acted_as", "relation", "attack", "tenant", "victim", "expected", "seen"})
                        : some(all, {"status", "relation", "attack", "tenant", "victim", "expected", "seen"});
+    shorten(shown);
     for (std::size_t row = 0; row < all.rows.size(); ++row)
         if (is_exempt(all, all.rows[row])) {
             shown.rows[row].front() = "exempt";
@@ -75,15 +88,23 @@ Result probes_for_people(const Result &all) {
     return shown;
 }
 
-// Of each finding its key and what to do, once: several pairs fail alike.
+// What to do, once, however many findings it is for; and the key of the first, for a spec's list of exemptions.
 void print_remedies(const Result &all, const char *key) {
-    std::set<std::string> said;
-    std::string text;
+    std::vector<std::string> remedies;
+    std::map<std::string, std::vector<std::string>> keys; // by remedy
     for (const auto &row : all.rows) {
         const std::string remedy = cell_of(all, row, "remedy"), name = cell_of(all, row, key);
-        const bool shown = counts(all, row) || cell_of(all, row, "status") == "WARN";
-        if (!shown || remedy.empty() || !said.insert(name + '\n' + remedy).second) continue;
-        text += fmt::format("{}\n    {}\n", printable(name), printable(remedy));
+        if ((!counts(all, row) && cell_of(all, row, "status") != "WARN") || remedy.empty()) continue;
+        std::vector<std::string> &of = keys[remedy];
+        if (of.empty()) remedies.push_back(remedy);
+        if (std::find(of.begin(), of.end(), name) == of.end()) of.push_back(name);
+    }
+    std::string text;
+    for (const std::string &remedy : remedies) {
+        const std::vector<std::string> &of = keys[remedy];
+        text += printable(of.front());
+        if (of.size() > 1) text += fmt::format(" and {} more", of.size() - 1);
+        text += fmt::format("\n    {}\n", printable(remedy));
     }
     if (!text.empty()) print_text("\n" + text);
 }
