@@ -27,7 +27,7 @@ COMMENT ON TABLE tenantmig.isolation IS 'tables that isolate steps have policies
 SELECT pg_catalog.pg_extension_config_dump('tenantmig.isolation', '');
 
 CREATE VIEW tenantmig.isolated_tables AS
-  SELECT m.name AS migration, i.step, coalesce(format('%I.%I', n.nspname, c.relname), format('%I.%I', i.schema_name, i.table_name)) AS relation,
+  SELECT m.name AS migration, i.step, CASE WHEN c.oid IS NULL THEN format('%I.%I', i.schema_name, i.table_name) ELSE format('%I.%I', n.nspname, c.relname) END AS relation,
          coalesce(a.attname::text, i.column_name) AS column_name,
          ARRAY(SELECT coalesce(r.rolname::text, o.name) FROM unnest(i.role_names, i.role_oids) WITH ORDINALITY o(name, id, place)
                LEFT JOIN pg_roles r ON r.oid = o.id AND w.system_here ORDER BY o.place) AS roles,

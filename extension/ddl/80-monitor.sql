@@ -188,7 +188,7 @@ CREATE VIEW tenantmig.health_facts AS
     SELECT format('%I.%I', n.nspname, c.relname), 'is missing: the table came after the step'
     FROM below b JOIN pg_class c ON c.oid = b.relid JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE NOT EXISTS (SELECT FROM isolated o WHERE o.relid = b.relid)) x
-  WHERE t.state = 'applied' AND EXISTS (SELECT FROM tenantmig.isolation i WHERE i.migration_id = t.migration_id AND i.step = t.step)
+  WHERE (t.state = 'applied' OR t.state = 'applying' AND t.detail @> '{"complete": true}') AND EXISTS (SELECT FROM tenantmig.isolation i WHERE i.migration_id = t.migration_id AND i.step = t.step)
   UNION ALL
   SELECT r.migration_id, 'RED', 40, 'run', format('the undo of run %s was interrupted: CALL tenantmig.undo(%s) goes on', r.id, r.id)
   FROM tenantmig.run_log r

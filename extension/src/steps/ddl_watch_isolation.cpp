@@ -26,13 +26,22 @@ void check_rights(const MigrationRecord &migration, const core::Spec &spec, cons
                          row.actual, row.expected, row.hint});
     }
 }
+
+void add_gone(const std::string &relation, std::vector<CatalogueDrift> &drift) {
+    for (const CatalogueDrift &one : drift)
+        if (one.kind == "table_gone" && one.relation == relation) return;
+    drift.push_back({"table_gone", relation, "", "no such table", "an isolated table",
+                     "Bring the table back, or take the step back and write a spec without it."});
+}
 } // namespace
 
 void check_isolation(const MigrationRecord &migration, const core::Spec &spec, std::vector<CatalogueDrift> &drift) {
     for (const core::IsolateStep &step : spec.isolations) {
         if (get_step_state(migration.id, step.number).state != "applied") continue;
         for (IsolationDefect &defect : isolation_defects(migration, step.number))
-            if (defect.kind != "table_gone")
+            if (defect.kind == "table_gone")
+                add_gone(defect.relation, drift);
+            else
                 drift.push_back({defect.kind, defect.relation, fmt::format("step {}", step.number),
                                  std::move(defect.what), "policies and flags as the step made them",
                                  fmt::format("CALL tenantmig.up({}) makes it again what the step says",

@@ -457,6 +457,10 @@ private:
                         if (!up && error.starts_with(sqlstate::dependent_objects) && state.phase == begun.phase &&
                             state.detail == begun.detail)
                             state.state = group[i]->before;
+                        // an applied step that was to be repaired
+                        if (up && group[i]->before == "applied" && error.starts_with(sqlstate::precheck_failed) &&
+                            state.phase == begun.phase && state.detail == begun.detail)
+                            state.state = group[i]->before;
                         state.error = error;
                         save_step_state(record_.id, group[i]->ref.number, state);
                     }

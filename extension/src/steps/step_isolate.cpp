@@ -109,6 +109,8 @@ public:
         context.changer.note(true, [&] {
             Json document = Json::parse(context.state.detail);
             document["complete"] = true;
+            for (const IsolationRecord &row : isolations(context.migration.id, step_.number))
+                if (row.parent && !isolated_table(row)) delete_isolation(row);
             Json log = Json::parse(context.log);
             log["tables_isolated"] = isolated_names(context.migration);
             log["longest_lock_us"] = hold_;
@@ -146,7 +148,10 @@ public:
         std::vector<CheckRow> rows = verify_isolation(migration, step_.number);
         for (CheckRow &row : IsolateKeys::verify(state))
             rows.push_back(std::move(row));
-        if (state.state != "applied") return rows;
+        const std::vector<IsolationDefect> defects = isolation_defects(migration, step_.number);
+        const bool gone = std::any_of(defects.begin(), defects.end(),
+                                      [](const IsolationDefect &defect) { return defect.kind == "table_gone"; });
+        if (state.state != "applied" || gone) return rows;
         const IsolateScope scope = isolate_scope(migration, spec_, step_);
         for (CheckRow &row : isolate_criteria(step_, scope, true))
             rows.push_back(std::move(row));
