@@ -36,7 +36,8 @@ public:
     // is on its way: what it has put down counts then.
     void check(const MigrationRecord &migration, const StepState &state) const;
     // All that up asks for, rows included: references across tenants, tenant keys that may be NULL, rights, names.
-    // Reads only, in the transaction that is open, and may read whole tables. `state`: of the step, which may be half-way.
+    // Reads only, in the transaction that is open, and may read whole tables. `state`: of the step, which may be
+    // half-way.
     std::vector<CheckRow> criteria(const StepState &state = {}) const;
     std::vector<PlanRow> plan(const StepState &state = {}) const; // of a step that is not applied: one row per key
 
