@@ -5,7 +5,8 @@ INSERT INTO companies (name, country) VALUES ('Nord', 'DE'), ('Süd', 'AT'), ('O
 INSERT INTO users (company_id, email, name, deleted_at)
   SELECT c, format('user%s@company%s.example', n, c), format('User %s', n), CASE WHEN n = 4 THEN timestamptz '2026-05-01 00:00Z' END FROM generate_series(1, 3) c, generate_series(1, 4) n
   UNION ALL SELECT 4, 'first@company4.example', 'First', NULL;
-INSERT INTO tags SELECT c, t, initcap(t) FROM generate_series(1, 3) c, unnest('{vip,new,export}'::text[]) t;
+INSERT INTO tags SELECT c, t, initcap(t) FROM generate_series(1, 3) c, unnest('{vip,new,export}'::text[]) t
+  UNION ALL SELECT c, 'region-' || c, 'Region' FROM generate_series(1, 3) c;
 INSERT INTO customers (id, company_id, name, email, tag_id, deleted_at)
   SELECT format('00000000-0000-4000-8000-%s%s', lpad(c::text, 6, '0'), lpad(n::text, 6, '0'))::uuid, c, format('Customer %s of %s', n, c), format('customer%s@mail%s.example', n, c),
     CASE n % 3 WHEN 0 THEN 'vip' WHEN 1 THEN 'new' END, CASE WHEN n = 10 THEN timestamptz '2026-06-01 00:00Z' END
