@@ -100,6 +100,10 @@ SELECT * FROM holes.hole('CREATE POLICY more ON holes.customers FOR DELETE USING
 SELECT * FROM holes.hole('CREATE POLICY more ON holes.customers FOR INSERT WITH CHECK (true)');
 SELECT * FROM holes.hole('ALTER POLICY tenant ON holes.customers USING (company_id IS NULL OR company_id = (SELECT holes.tenant())) WITH CHECK (company_id = (SELECT holes.tenant()))');
 SELECT * FROM holes.hole('ALTER POLICY tenant ON holes.customers WITH CHECK (company_id IS NULL OR company_id = (SELECT holes.tenant()))');
+-- a slow policy: the attacks that count what it lets pass don't come before it
+SELECT * FROM holes.hole('CREATE FUNCTION holes.slow() RETURNS integer LANGUAGE plpgsql AS $f$BEGIN RETURN nullif(current_setting(''tenantmig.tenant'', true), '''')::integer; END$f$; ALTER POLICY tenant ON holes.customers USING (company_id = holes.slow())');
+-- a policy that is meant for others: the membership is the hole
+SELECT * FROM holes.hole('CREATE ROLE regress_holes_all; CREATE ROLE regress_holes_team IN ROLE regress_holes_all; GRANT regress_holes_team TO regress_holes_app; CREATE POLICY more ON holes.customers TO regress_holes_all USING (true)');
 -- a policy that is folded into the plan
 SELECT * FROM holes.hole('ALTER FUNCTION holes.tenant() IMMUTABLE; ALTER POLICY tenant ON holes.customers USING (company_id = holes.tenant())');
 -- too few rows

@@ -53,6 +53,19 @@ BEGIN;
 ALTER POLICY tenantmig_super ON probed.customers USING (company_id IS NOT NULL);
 SELECT relation, attack, expected, seen, status FROM tenantmig.probe_isolation('walls', role => 'regress_probed_app') WHERE attack = 'super_role' AND status <> 'PASS';
 ROLLBACK;
+-- tables that are not found any more are not passed over
+BEGIN;
+ALTER TABLE probed.customers RENAME TO clients;
+SELECT DISTINCT relation, attack FROM tenantmig.probe_isolation('walls', role => 'regress_probed_app') WHERE attack IN ('table', 'insert') ORDER BY 1;
+UPDATE tenantmig.isolation SET database_oid = 1; -- as in a copy of the database
+SELECT relation, attack, seen, status, acted_as, key FROM tenantmig.probe_isolation('walls') WHERE attack = 'table';
+ROLLBACK;
+BEGIN;
+DROP TABLE probed.visits_2;
+SELECT relation, attack, seen, status FROM tenantmig.probe_isolation('walls', role => 'regress_probed_app') WHERE attack = 'table';
+ROLLBACK;
+-- tenants that have no rows in a table
+SELECT relation, attack, tenant, victim, seen, status FROM tenantmig.probe_isolation('walls', role => 'regress_probed_app', tenants => '{3,7}', writes => false) WHERE attack IN ('read_key', 'super_role', 'all_tenants', 'pairs');
 CREATE FUNCTION probed.refused(call text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE m text; d text; h text;
 BEGIN

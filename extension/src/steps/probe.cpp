@@ -137,6 +137,9 @@ const std::vector<ProbeTable> &Probe::tables() const {
 Oid Probe::role() const {
     return state_->role;
 }
+const std::string &Probe::role_name() const {
+    return state_->role_name;
+}
 std::string Probe::role_label() const {
     return quoted(state_->role_name);
 }
@@ -316,6 +319,15 @@ std::vector<ProbeRow> probe_role(const ProbeOptions &options, const ProbeScope &
     };
     Probe probe(options, scope, number, facts);
     const bool super = pg_call([role = probe.role()] { return superuser_arg(role); });
+    for (const ProbeScope::Missing &missing : scope.missing)
+        if (std::find(missing.roles.begin(), missing.roles.end(), probe.role_name()) != missing.roles.end())
+            probe.add(
+                nullptr, missing.relation, "table", {}, nullptr, "the table that was isolated, and its tenant key",
+                missing.dropped ? "dropped since" : "not found: dropped, or renamed since this database was copied",
+                missing.dropped ? "SKIP" : "FAIL",
+                fmt::format("Rename it back, or isolate it again as what it is called now: nothing is known of "
+                            "the rows of {}.",
+                            missing.relation));
     int done = 0;
     for (const Group &group : groups) {
         if ((!super || !group.attacks)) {

@@ -86,6 +86,7 @@ public:
     static Value key_value(const ProbeTable &table, const std::string &tenant);
     Oid role() const;               // of the application
     std::string role_label() const; // quoted as SQL needs it
+    const std::string &role_name() const;
 
     // The application's session for a table: its role and setting, with this tenant.
     ProbeSession session(const ProbeTable &table, std::optional<std::string> tenant) const;

@@ -68,7 +68,13 @@ std::optional<std::string> outsider(const Probe &probe, const ProbeTable &table)
 
 std::vector<ProbePair> attack_pairs(const Probe &probe, const ProbeTable &table) {
     std::vector<ProbePair> pairs = probe.pairs(table);
-    if (!pairs.empty() || probe.options().tenants) return pairs;
+    if (!pairs.empty()) return pairs;
+    if (const auto &named = probe.options().tenants) {
+        for (const auto &[victim, count] : probe.owned(table))
+            for (const std::string &tenant : *named)
+                if (pairs.empty() && tenant != victim && !tenant.empty() && !victim.empty()) pairs = {{tenant, victim}};
+        return pairs;
+    }
     for (const auto &[victim, count] : probe.owned(table))
         if (const auto tenant = victim.empty() ? std::nullopt : outsider(probe, table)) pairs = {{*tenant, victim}};
     return pairs;
@@ -84,9 +90,19 @@ std::string key_is_not(const ProbeTable &table, int parameter) {
 
 namespace {
 struct PolicyText {
-    std::string name, text;
+    std::string name, text, revoke; // revoke: the membership by which it holds; empty: it is meant for the role
     char command = '*';
 };
+
+// The membership of the role that leads to another one, to revoke.
+std::string revoke_membership(const Probe &probe, Oid role) {
+    Rows rows =
+        own_query("SELECT r.rolname FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid WHERE m.member = "
+                  "$1 AND pg_has_role(m.roleid, $2, 'USAGE') ORDER BY m.roleid = $2 DESC, 1 LIMIT 1",
+                  {{OIDOID, ObjectIdGetDatum(probe.role()), false}, {OIDOID, ObjectIdGetDatum(role), false}});
+    return fmt::format("REVOKE {} FROM {};", quoted(rows.empty() ? role_name(role) : rows.text_or(0, 1)),
+                       probe.role_label());
+}
 
 std::string new_condition(const ProbeTable &table, const PolicyText &policy) {
     const std::string condition = tenant_condition(table.key, table.setting);
@@ -110,17 +126,22 @@ std::string policy_remedy(const Probe &probe, const ProbeTable &table, char comm
     if (facts.boolean(0, 1)) return fmt::format("ALTER ROLE {} NOBYPASSRLS;", role);
     const bool enabled = facts.boolean(0, 2), forced = facts.boolean(0, 3);
     const bool owns = facts.boolean(0, 4), is_owner = facts.boolean(0, 5);
-    const std::string owner = quoted(role_name(static_cast<Oid>(facts.bigint(0, 6))));
-    Rows rows =
-        own_query("SELECT p.polname, p.polcmd, concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), "
-                  "pg_get_expr(p.polwithcheck, p.polrelid)) FROM pg_policy p WHERE p.polrelid = $2 AND "
-                  "p.polpermissive AND p.polcmd IN ('*', $3) AND EXISTS (SELECT FROM unnest(p.polroles) AS r "
-                  "(oid) WHERE CASE WHEN r.oid = 0 THEN true ELSE pg_has_role($1, r.oid, 'USAGE') END) ORDER BY 1",
-                  {role_value, oid, {CHAROID, CharGetDatum(command), false}});
+    const auto owner = static_cast<Oid>(facts.bigint(0, 6));
+    Rows rows = own_query(
+        "SELECT p.polname, p.polcmd, concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), "
+        "pg_get_expr(p.polwithcheck, p.polrelid)), CASE WHEN p.polroles && ARRAY[0::oid, $1] THEN 0 ELSE (SELECT "
+        "min(r.oid::bigint) FROM unnest(p.polroles) AS r (oid) WHERE pg_has_role($1, r.oid, 'USAGE')) "
+        "END::bigint FROM pg_policy p WHERE p.polrelid = $2 AND "
+        "p.polpermissive AND p.polcmd IN ('*', $3) AND EXISTS (SELECT FROM unnest(p.polroles) AS r "
+        "(oid) WHERE CASE WHEN r.oid = 0 THEN true ELSE pg_has_role($1, r.oid, 'USAGE') END) ORDER BY 1",
+        {role_value, oid, {CHAROID, CharGetDatum(command), false}});
     std::vector<PolicyText> policies, strangers; // strangers: that say nothing of the tenant
     for (std::size_t i = 0; i < rows.size(); i++) {
         const std::string kind = rows.text_or(i, 2);
-        policies.push_back({rows.text_or(i, 1), rows.text_or(i, 3), kind.empty() ? '*' : kind.front()});
+        const auto through = static_cast<Oid>(rows.bigint(i, 4));
+        policies.push_back({rows.text_or(i, 1), rows.text_or(i, 3),
+                            OidIsValid(through) ? revoke_membership(probe, through) : std::string(),
+                            kind.empty() ? '*' : kind.front()});
         if (policies.back().text.find(table.setting) == std::string::npos &&
             policies.back().text.find(table.key.name) == std::string::npos)
             strangers.push_back(policies.back());
@@ -134,7 +155,9 @@ std::string policy_remedy(const Probe &probe, const ProbeTable &table, char comm
     }
     if (owns && !forced)
         return is_owner ? fmt::format("ALTER TABLE {} FORCE ROW LEVEL SECURITY;", label)
-                        : fmt::format("REVOKE {} FROM {};", owner, role);
+                        : revoke_membership(probe, owner);
+    for (const PolicyText &policy : strangers.empty() ? policies : strangers)
+        if (!policy.revoke.empty()) return policy.revoke;
     if (policies.size() == 1) return new_condition(table, policies.front());
     if (strangers.size() == 1) return new_condition(table, strangers.front());
     std::string names;

@@ -13,9 +13,12 @@ std::string facts_query(const ProbeTable &table, bool named) {
         "WITH g AS (SELECT t.{0} AS k, pg_catalog.count(*) AS n FROM {1} AS t GROUP BY t.{0}), s AS (SELECT g.k, "
         "CAST(g.k AS pg_catalog.text) COLLATE \"C\" AS name, g.n FROM g WHERE g.k IS NOT NULL), r AS (SELECT s.name, "
         "s.n, pg_catalog.row_number() OVER (ORDER BY s.n DESC, s.name) AS place, pg_catalog.count(*) OVER () AS "
-        "tenants, CAST(pg_catalog.sum(s.n) OVER () AS pg_catalog.int8) AS total FROM s) "
-        "SELECT r.name, r.n, r.tenants, r.total, r.place FROM r WHERE {2} UNION ALL SELECT NULL, g.n, 0, 0, 0 FROM g "
-        "WHERE g.k IS NULL ORDER BY 5",
+        "tenants FROM s) "
+        "SELECT r.name, r.n, r.place FROM r WHERE {2} UNION ALL SELECT NULL, CAST(pg_catalog.sum(g.n) AS "
+        "pg_catalog.int8), "
+        "0 FROM g WHERE g.k IS NULL UNION ALL SELECT NULL, CAST(pg_catalog.sum(s.n) AS pg_catalog.int8), "
+        "CAST(OPERATOR(pg_catalog.-) "
+        "pg_catalog.count(*) AS pg_catalog.int8) FROM s ORDER BY 3",
         quoted(table.key.name), table.table.sql(),
         named ? "r.name OPERATOR(pg_catalog.=) ANY ($1)"
               : "r.place OPERATOR(pg_catalog.<=) $1 OR r.place OPERATOR(pg_catalog.>) (r.tenants "
@@ -37,14 +40,15 @@ TableFacts count_as_owner(const ProbeTable &table, const ProbeOptions &options) 
                 values = {bigint_value(options.max_tenants - small), bigint_value(small)};
             Rows rows = run_query(facts_query(table, options.tenants.has_value()), values, true);
             for (std::size_t i = 0; i < rows.size(); i++) {
-                if (rows.is_null(i, 1)) {
-                    facts.null_rows = rows.bigint(i, 2);
-                    continue;
+                const std::int64_t place = rows.bigint(i, 3); // 0: rows without a tenant; below: how many tenants
+                if (place == 0) facts.null_rows = rows.bigint(i, 2);
+                if (place < 0) {
+                    facts.tenants = -place;
+                    facts.rows = rows.bigint(i, 2);
                 }
+                if (place <= 0) continue;
                 facts.by_size.push_back(rows.text_or(i, 1));
                 facts.owned.emplace(facts.by_size.back(), rows.bigint(i, 2));
-                facts.tenants = rows.bigint(i, 3);
-                facts.rows = rows.bigint(i, 4);
             }
         }
         attempt.commit();

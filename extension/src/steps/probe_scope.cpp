@@ -92,6 +92,21 @@ void of_migration(ProbeScope &scope, const std::vector<IsolatedTable> &isolated)
     }
 }
 
+void add_missing(ProbeScope &scope, const MigrationRecord &migration) {
+    const std::string system = std::to_string(pg_call([] { return GetSystemIdentifier(); }));
+    for (const core::IsolateStep &step : core::parse_spec_text(migration.spec).isolations)
+        for (const IsolationRecord &row : isolations(migration.id, step.number)) {
+            const auto table = isolated_table(row);
+            if (!isolation_made(row) || (table && isolated_key(row, *table))) continue;
+            ProbeScope::Missing missing;
+            missing.relation = qualified(row.site.schema, row.site.name);
+            missing.dropped = row.database == MyDatabaseId && row.system == system;
+            for (const RoleSite &role : row.roles)
+                missing.roles.push_back(role.name);
+            scope.missing.push_back(std::move(missing));
+        }
+}
+
 void choose_role(ProbeScope &scope, const ProbeOptions &options) {
     if (!options.role) return;
     const ProbeScope::Role wanted = written_role(*options.role);
@@ -302,6 +317,7 @@ ProbeScope resolve_probe(const ProbeOptions &options) {
     } else {
         of_migration(scope, isolated);
         add_new_children(scope);
+        if (!options.tables) add_missing(scope, *migration);
         choose_role(scope, options);
         if (options.tables) choose_tables(scope, options);
     }

@@ -9,8 +9,14 @@ struct ProbeScope {
         Oid oid = InvalidOid;
         std::string name; // not quoted
     };
-    std::vector<Role> roles;                                  // one after the other
-    std::vector<ProbeTable> tables;                           // by schema and name
+    std::vector<Role> roles;        // one after the other
+    std::vector<ProbeTable> tables; // by schema and name
+    struct Missing {                // isolated, as the catalogue of the extension says, and not to be found
+        std::string relation;
+        bool dropped = false; // else it may have another name in this copy of the database
+        std::vector<std::string> roles;
+    };
+    std::vector<Missing> missing;
     std::map<Oid, std::vector<std::string>> roles_of;         // of a table: those that its policies are for; empty: all
     std::map<std::string, std::string, std::less<>> exempted; // keys of findings, and the reasons
 };
