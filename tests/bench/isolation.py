@@ -163,7 +163,7 @@ def timed(call):
 
 def probe(options, figures):
     lines = [("tables", "rows each", "tenants", "probe_isolation s", "attacks", "isolation_speed s", "with measure s")]
-    for count, rows in ((10, 1000), (100, 1000), (100, 10000)):
+    for count, rows in ((10, 1000), (100, 1000), (100, 10000), (10, 100000)):
         psql("postgres", f"DROP DATABASE IF EXISTS {DATABASE}", "DROP ROLE IF EXISTS bench_app", f"CREATE DATABASE {DATABASE}")
         psql(DATABASE, *tables_setup(count, rows))
         psql(DATABASE, "VACUUM ANALYZE")

@@ -248,8 +248,9 @@ private:
     bool planned() {
         for (const SpeedPlan *plan : {&policy_, &literal_}) {
             if (plan->failure.empty()) continue;
+            const bool says_nothing = plan->undecided || plan == &literal_;
             add("plan_cost", "", fmt::format("at most {} times the literal predicate's", most_cost), "no plan",
-                std::nullopt, "FAIL",
+                std::nullopt, says_nothing ? "SKIP" : "FAIL",
                 fmt::format("The query of one tenant fails{}. {}", plan == &policy_ ? "" : " for the owner",
                             plan->failure),
                 "");
@@ -478,9 +479,10 @@ std::string explain(const std::string &sql, bool analyze) {
     return rows.text_or(0, 1);
 }
 
-SpeedPlan failed(const std::string &state, const std::string &message) {
+SpeedPlan failed(const Attempt &attempt) {
     SpeedPlan plan;
-    plan.failure = fmt::format("{}: {}", state, core::excerpt(message, 200));
+    plan.failure = fmt::format("{}: {}", attempt.sqlstate, core::excerpt(attempt.message, 200));
+    plan.undecided = attempt.undecided();
     return plan;
 }
 } // namespace
@@ -498,8 +500,10 @@ SpeedPlan plan_as_owner(const SpeedTable &table, const std::string &sql, bool an
         const bool ours = state == ERRCODE_QUERY_CANCELED && QueryTimeout::expired();
         if (!ours && (ERRCODE_TO_CATEGORY(state) == ERRCODE_OPERATOR_INTERVENTION || state == ERRCODE_OUT_OF_MEMORY))
             throw;
-        return failed(unpack_sql_state(state),
-                      ours ? fmt::format("takes longer than {} s", time_limit / 1000) : std::string(error.what()));
+        Attempt attempt;
+        attempt.sqlstate = unpack_sql_state(state);
+        attempt.message = ours ? fmt::format("takes longer than {} s", time_limit / 1000) : std::string(error.what());
+        return failed(attempt);
     }
     return read_speed_plan(text);
 }
@@ -510,7 +514,7 @@ SpeedPlan plan_as_role(const SpeedTable &table, const std::string &sql, bool ana
         result.values = {{explain(sql, analyze)}};
         return result;
     });
-    if (attempt.refused()) return failed(attempt.sqlstate, attempt.message);
+    if (attempt.refused()) return failed(attempt);
     return read_speed_plan(attempt.values[0][0].value_or(""));
 }
 

@@ -27,11 +27,12 @@ struct SpeedPlan { // what EXPLAIN says
     double rows = 0;                        // estimated
     std::map<std::string, double> relation; // cost of the nodes that read it, by its qualified name
     std::vector<IndexUse> indexes;
-    int sequential = 0;    // nodes that read a table whole
-    int never_started = 0; // nodes that EXPLAIN ANALYZE did not start: pruned partitions
-    double time = 0;       // ms, of EXPLAIN ANALYZE: execution only
-    double returned = 0;   // rows
-    std::string failure;   // SQLSTATE and message, if the query could not even be planned
+    int sequential = 0;     // nodes that read a table whole
+    int never_started = 0;  // nodes that EXPLAIN ANALYZE did not start: pruned partitions
+    double time = 0;        // ms, of EXPLAIN ANALYZE: execution only
+    double returned = 0;    // rows
+    std::string failure;    // SQLSTATE and message, if the query could not even be planned …
+    bool undecided = false; // … for a reason that tells nothing of it: a lock, a limit
 };
 SpeedPlan read_speed_plan(const std::string &explained);
 
