@@ -94,6 +94,15 @@ void require_no_others(const KeyItems &items, const UniqueItem &item) {
                 "Drop them first, or take back the step that has made them.");
 }
 
+// Columns that are gone.
+std::string missing_columns(const KeyItems &items, const Site &site, const Table &table,
+                            const std::vector<KeyedColumn> &columns) {
+    std::vector<std::string> gone;
+    for (const std::string &name : items.names_of(site, table, columns))
+        if (!table.find(std::string_view(name))) gone.push_back(name);
+    return quoted_list(gone);
+}
+
 void require_way_back(const KeyItems &items, const ReferenceItem &item) {
     const auto from = items.find(item.from), to = items.find(item.to);
     if (!from || !to) return;
@@ -103,6 +112,12 @@ void require_way_back(const KeyItems &items, const ReferenceItem &item) {
     if (name_taken(*from, item.old.name))
         throw Error(sqlstate::duplicate_object, fmt::format("{} can't come back", name),
                     "Another constraint has its name now.", "Rename or drop that first.");
+    for (const auto &[site, table, columns] :
+         {std::tuple{&item.from, &*from, &item.old.columns}, std::tuple{&item.to, &*to, &item.old.targets}})
+        if (const std::string gone = missing_columns(items, *site, *table, *columns); !gone.empty())
+            throw Error(sqlstate::no_way_back, fmt::format("{} can't come back", name),
+                        fmt::format("{} has no {} any more.", table->label(), gone),
+                        "Bring it back, and call tenantmig.down again.");
     const std::vector<std::string> targets = items.names_of(item.to, *to, item.old.targets);
     if (!find_unique_key(*to, targets))
         throw Error(sqlstate::no_way_back, fmt::format("{} can't come back", name),
@@ -318,7 +333,10 @@ std::vector<CheckRow> IsolateKeys::verify(const StepState &state) {
         add(name, defect_of(items, item),
             fmt::format("FOREIGN KEY ({}) REFERENCES {} ({})", column_names(item.made.columns),
                         label_of(items, item.to), column_names(item.made.targets)));
-        if (!items.find(item.from) || !items.find(item.to)) continue;
+        const auto from = items.find(item.from), to = items.find(item.to);
+        if (!from || !to || !missing_columns(items, item.from, *from, item.made.columns).empty() ||
+            !missing_columns(items, item.to, *to, item.made.targets).empty())
+            continue;
         const CrossingRows found = count_crossing(items, item);
         rows.push_back({name + " rows", found.rows == 0 ? "PASS" : "FAIL", "0", std::to_string(found.rows),
                         "rows that refer to a row of another tenant, or to none" +
