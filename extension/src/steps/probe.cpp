@@ -68,6 +68,7 @@ struct Probe::State {
     std::size_t number = 0;
     int group_number = 0, group_count = 0;
     std::size_t current = 0;
+    std::optional<std::size_t> locked; // the table that an attempt has waited for in vain: the next don't wait as long
     std::int64_t attempts = 0;
 
     State(const ProbeOptions &of, const ProbeScope &in, ProbeFacts &known) : options(of), scope(in), facts(known) {}
@@ -230,7 +231,7 @@ Attempt Probe::attempt_work(const ProbeSession &session, const std::function<Att
     bool entered = false;
     MemoryScope memory;
     try {
-        ApplicationSession undone(session, state_->search_path);
+        ApplicationSession undone(session, state_->search_path, state_->locked == state_->current ? "100ms" : "1s");
         entered = true;
         QueryTimeout limit(attempt_limit_ms);
         try {
@@ -247,6 +248,7 @@ Attempt Probe::attempt_work(const ProbeSession &session, const std::function<Att
         if (ERRCODE_TO_CATEGORY(data->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION &&
             !(data->sqlerrcode == ERRCODE_QUERY_CANCELED && QueryTimeout::expired()))
             throw;
+        if (data->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE) state_->locked = state_->current;
         result = {};
         result.sqlstate = unpack_sql_state(data->sqlerrcode);
         result.message = data->message ? data->message : "";

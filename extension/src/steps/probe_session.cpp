@@ -27,7 +27,8 @@ void triggers_off_in_attempt() {
     pg_call([] { set_here("session_replication_role", "replica", PGC_SUSET); });
 }
 
-ApplicationSession::ApplicationSession(const ProbeSession &session, const std::string &search_path) {
+ApplicationSession::ApplicationSession(const ProbeSession &session, const std::string &search_path,
+                                       const char *lock_timeout) {
     if (!session.tenant) absent_.emplace(session.setting);
     const char *setting = session.setting.c_str();
     const char *tenant = session.tenant ? session.tenant->c_str() : nullptr;
@@ -43,7 +44,7 @@ ApplicationSession::ApplicationSession(const ProbeSession &session, const std::s
         set_here("extra_float_digits", "1");
         set_here("bytea_output", "hex");
         set_here("row_security", "on");
-        set_here("lock_timeout", "1s");
+        set_here("lock_timeout", lock_timeout);
         set_here("client_min_messages", "error"); // what the tables' triggers say is not for the caller
         set_here("lc_messages", "C", PGC_SUSET);  // no_right() reads them
         set_here("exit_on_error", "off");

@@ -12,11 +12,11 @@ std::string application_search_path(Oid role);
 
 // While it lives, the current user is the role of the session, restricted, held to its policies (row_security on; those
 // that are forced on an owner, too), with the tenant set (or, without one, with a setting that does not exist), a
-// lock_timeout of 1 s and text forms that depend on nobody's settings. undo(), or the destructor, ends it and takes
+// lock_timeout and text forms that depend on nobody's settings. undo(), or the destructor, ends it and takes
 // back everything that was done. Errors: those of the setting. Never for a superuser: 42501.
 class ApplicationSession {
 public:
-    ApplicationSession(const ProbeSession &session, const std::string &search_path);
+    ApplicationSession(const ProbeSession &session, const std::string &search_path, const char *lock_timeout = "1s");
     void undo() { subtransaction_.undo(); }
 
 private:
