@@ -71,6 +71,15 @@ ALTER ROLE regress_li_owner LOGIN;
 ALTER POLICY tenantmig_super ON customers TO regress_li_app, regress_li_platform;
 SELECT severity, check_name, object, detail FROM tenantmig.lint('companies');
 ALTER POLICY tenantmig_super ON customers TO regress_li_platform;
+ALTER TABLE customers FORCE ROW LEVEL SECURITY;
+\echo what the remedy makes, the step knows
+DROP POLICY tenantmig_tenant ON customers;
+DROP POLICY tenantmig_super ON customers;
+SELECT severity, check_name, object FROM tenantmig.lint('companies');
+SELECT check_name, status, detail FROM tenantmig.verify('isolating') WHERE status = 'FAIL';
+SELECT remedy FROM tenantmig.lint('companies') \gexec
+SELECT severity, check_name, object FROM tenantmig.lint('companies');
+SELECT check_name, status, detail FROM tenantmig.verify('isolating') WHERE status = 'FAIL';
 CALL tenantmig.down('isolating');
 SELECT severity, check_name, object, detail FROM tenantmig.lint('companies');
 SELECT tenantmig.drop_migration('isolating');
@@ -144,6 +153,11 @@ SELECT * FROM new_findings('DROP POLICY tenantmig_tenant ON customers');
 SELECT * FROM new_findings('DROP POLICY tenantmig_tenant ON customers; DROP POLICY tenantmig_super ON customers');
 SELECT * FROM new_findings('CREATE TABLE wishes (id bigint NOT NULL, company_id bigint NOT NULL REFERENCES companies, PRIMARY KEY (company_id, id))');
 SELECT * FROM new_findings('CREATE TABLE wishes (id bigint NOT NULL, company_id bigint NOT NULL REFERENCES companies, PRIMARY KEY (company_id, id)); GRANT UPDATE (id) ON wishes TO regress_li_reader');
+\echo a remedy cuts no tenant
+BEGIN;
+CREATE TABLE wishes (id bigint PRIMARY KEY, company_id varchar(3) NOT NULL);
+SELECT check_name, object, remedy FROM tenantmig.lint('companies') WHERE check_name = 'table_not_isolated';
+ROLLBACK;
 SELECT * FROM new_findings('ALTER TABLE companies DISABLE ROW LEVEL SECURITY; DROP POLICY tenantmig_tenant ON companies; DROP POLICY tenantmig_super ON companies');
 SELECT * FROM new_findings('ALTER TABLE customers NO FORCE ROW LEVEL SECURITY');
 SELECT * FROM new_findings('ALTER TABLE customers NO FORCE ROW LEVEL SECURITY; ALTER ROLE regress_li_owner LOGIN');

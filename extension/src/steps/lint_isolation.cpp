@@ -1,6 +1,7 @@
 // Row-level security: whether it is on, everywhere and for everybody, and what its policies let through. Nothing of
 // this is asked of a schema without any.
 #include "core/excerpt.hpp"
+#include "core/undo_text.hpp"
 
 #include "steps/lint_isolation.hpp"
 
@@ -9,24 +10,49 @@ namespace tenantmig {
 namespace {
 const std::set<std::string> data_rights = {"SELECT", "INSERT", "UPDATE", "DELETE"};
 
-std::string enable(const SecuredTable &table) {
-    return fmt::format("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", table.label());
+std::string enable(const SecuredTable &table, const SecuredTable *above = nullptr) {
+    return fmt::format("ALTER TABLE {} ENABLE ROW LEVEL SECURITY{};", table.label(),
+                       above && above->forced ? ", FORCE ROW LEVEL SECURITY" : "");
 }
 
-// A policy as isolate makes it, for the roles at hand.
-std::string create_policy(const IsolationModel &model, const SecuredTable &table) {
-    std::string key = table.key_names.empty() ? "" : quoted(table.key_names.front()), type, setting, roles;
-    if (key.empty()) return fmt::format("-- CREATE POLICY … ON {} …;", table.label());
-    if (const LintColumn *column = table.table->find(table.key_names.front())) type = column->type_name;
-    setting = model.tenant_setting;
-    for (Oid role : model.application)
-        roles += (roles.empty() ? "" : ", ") + model.role(role);
-    std::string literal;
-    for (char c : setting)
-        literal += c == '\'' ? std::string("''") : std::string(1, c);
-    return fmt::format("CREATE POLICY tenant ON {} TO {} USING ({} = (SELECT nullif(current_setting('{}', true), "
-                       "'')::{}));",
-                       table.label(), roles.empty() ? "app" : roles, key, literal, type);
+// The step that isolates a table, or the one above it: a partition that was made since.
+const IsolatedTable *step_of(const IsolationModel &model, const SecuredTable &table) {
+    for (const IsolatedTable &one : model.isolated)
+        if (one.table.oid == table.oid || one.table.oid == table.table->oid) return &one;
+    return nullptr;
+}
+
+std::string create_one(const SecuredTable &table, const char *name, const std::string &roles,
+                       const std::string &condition) {
+    return fmt::format("CREATE POLICY {} ON {} TO {} USING ({}) WITH CHECK ({});", name, table.label(), roles,
+                       condition, condition);
+}
+
+// Policies as isolate makes them, for the roles at hand; by its names where a step knows the table, so that verify and
+// down know them, too.
+std::string create_policies(const IsolationModel &model, const SecuredTable &table) {
+    if (table.key_names.empty()) return fmt::format("-- CREATE POLICY … ON {} …", table.label());
+    const std::string condition = tenant_comparison(model, table);
+    std::vector<std::string> roles;
+    const IsolatedTable *step = step_of(model, table);
+    if (!step) {
+        for (Oid role : model.application)
+            roles.push_back(model.role(role));
+        if (roles.empty()) return fmt::format("-- CREATE POLICY … ON {} TO … USING ({});", table.label(), condition);
+        return create_one(table, "tenant", fmt::format("{}", fmt::join(roles, ", ")), condition);
+    }
+    for (const std::string &role : step->roles)
+        roles.push_back(quoted(role));
+    std::string result;
+    const auto missing = [&](const char *name) {
+        return std::none_of(table.policies.begin(), table.policies.end(),
+                            [&](const LintPolicy &policy) { return policy.name == name; });
+    };
+    if (missing(tenant_policy))
+        result = create_one(table, tenant_policy, fmt::format("{}", fmt::join(roles, ", ")), condition);
+    if (!step->super_role.empty() && missing(super_policy))
+        result += (result.empty() ? "" : " ") + create_one(table, super_policy, quoted(step->super_role), "true");
+    return result;
 }
 
 void check_switched_on(Lint &lint, const IsolationModel &model, const SecuredTable &table) {
@@ -55,7 +81,7 @@ void check_switched_on(Lint &lint, const IsolationModel &model, const SecuredTab
                                        "if it is not forced, and superusers sees a row.")
                          : std::string("Row-level security is on, and no permissive policy is for a role of the "
                                        "application: to all of them it is empty."),
-                     create_policy(model, table));
+                     create_policies(model, table));
         return;
     }
     if (table.child) {
@@ -65,7 +91,7 @@ void check_switched_on(Lint &lint, const IsolationModel &model, const SecuredTab
                                  "so.",
                                  table.partition ? "a partition" : "an inheritance child", table.table->label(),
                                  model.names(granted)),
-                     fmt::format("{} {}", enable(table), create_policy(model, table)));
+                     fmt::format("{} {}", create_policies(model, table), enable(table, model.find(table.table->oid))));
         return;
     }
     if (table.oid == lint.model.root) {
@@ -87,7 +113,7 @@ void check_switched_on(Lint &lint, const IsolationModel &model, const SecuredTab
                  : fmt::format("Other tables of tenants have row-level security, and it has none: {} reach{} the rows "
                                "of all tenants.",
                                model.names(granted), granted.size() == 1 ? "es" : ""),
-             fmt::format("{} {}", create_policy(model, table), enable(table)));
+             fmt::format("{} {}", create_policies(model, table), enable(table)));
 }
 
 // The owner passes its own policies unless they are forced on it. One that nobody logs in as does no work.
@@ -115,6 +141,15 @@ void check_exclusion(Lint &lint, const SecuredTable &table) {
     }
 }
 } // namespace
+
+std::string tenant_comparison(const IsolationModel &model, const SecuredTable &table) {
+    const std::string &name = table.key_names.front();
+    const auto described = describe_table(table.oid);
+    const Column *key = described ? described->find(name) : nullptr;
+    // a cast to varchar(3) would make another tenant of a longer key: the cast of isolate never cuts
+    return fmt::format("{} = (SELECT nullif(current_setting({}, true), '')::{})", quoted(name),
+                       core::sql_literal(model.tenant_setting), key ? tenant_cast_type(*key) : std::string("text"));
+}
 
 std::string shown(const std::string &expression) {
     return core::excerpt(expression, 200);

@@ -135,6 +135,9 @@ std::set<std::string> words_of(const std::string &source);
 // Functions of users that a function calls: by dependency, or by their names in its text.
 std::set<Oid> called_functions(const IsolationModel &model, const LintFunction &function);
 
+// key = (SELECT nullif(current_setting('…', true), '')::type): what a remedy proposes. The table has a tenant key.
+std::string tenant_comparison(const IsolationModel &model, const SecuredTable &table);
+
 // A condition in words, cut.
 std::string shown(const std::string &expression);
 const char *command_name(char command);

@@ -1,6 +1,4 @@
 // What policies let through, and what they cost. How a condition is read: bridge/policy_condition.hpp.
-#include "core/undo_text.hpp"
-
 #include "steps/lint_isolation.hpp"
 
 namespace tenantmig {
@@ -8,15 +6,8 @@ namespace tenantmig {
 namespace {
 constexpr char commands[] = {'r', 'a', 'w', 'd'};
 
-std::string better_condition(const IsolationModel &model, const SecuredTable &table) {
-    std::string type = "text";
-    if (const LintColumn *column = table.table->find(table.key_names.front())) type = column->type_name;
-    return fmt::format("{} = (SELECT nullif(current_setting({}, true), '')::{})", quoted(table.key_names.front()),
-                       core::sql_literal(model.tenant_setting), type);
-}
-
 std::string alter_policy(const IsolationModel &model, const SecuredTable &table, const LintPolicy &policy) {
-    const std::string condition = better_condition(model, table);
+    const std::string condition = tenant_comparison(model, table);
     return fmt::format("ALTER POLICY {} ON {}{}{};", quoted(policy.name), table.label(),
                        policy.command == 'a' ? "" : fmt::format(" USING ({})", condition),
                        policy.check || policy.command == 'a' ? fmt::format(" WITH CHECK ({})", condition) : "");
@@ -99,7 +90,7 @@ void check_reach(Lint &lint, const IsolationModel &model, const SecuredTable &ta
                         policy.command == 'a' ? "It lets a tenant add" : "It lets a tenant add, or make its own into,",
                         shown(check->text), policy.rows ? " is weaker than USING" : ""),
             fmt::format("ALTER POLICY {} ON {} WITH CHECK ({});", quoted(policy.name), table.label(),
-                        better_condition(model, table)));
+                        tenant_comparison(model, table)));
 }
 
 void check_cost(Lint &lint, const IsolationModel &model, const SecuredTable &table, const LintPolicy &policy) {
