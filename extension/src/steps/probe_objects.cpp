@@ -113,6 +113,8 @@ private:
         if (open) return add(attack(), shown, "no policy holds for it", "FAIL", remedy());
         if (!uses.problem.empty()) return add(attack(), shown, uses.problem, "SKIP", {});
         if (tenants) return add(attack(), shown, "0 rows of the victim", "PASS", {});
+        if (!uses.all.empty() && uses.all.front().denied)
+            return add(attack(), nullptr, "no policy lets the role see a row", "PASS", {});
         const auto above = family_.find(root().table.oid);
         const bool same =
             above != family_.end() && !uses.all.empty() && uses.all.front().condition == direct_.of(above->second);
@@ -190,6 +192,12 @@ void probe_own_schema(Probe &probe) {
         "WHERE has_schema_privilege($1::oid, 'tenantmig', 'USAGE') ORDER BY o.name NOT IN ('changes', 'reviews', "
         "'review()'), o.place, o.name LIMIT 3",
         {bigint_value(static_cast<std::int64_t>(probe.role()))});
+    const Rows grantees = own_query(
+        "SELECT string_agg(DISTINCT CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) "
+        "END, ', ') FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = 'tenantmig' AND CASE WHEN a.grantee "
+        "= 0 THEN true ELSE a.grantee <> n.nspowner AND pg_has_role($1::oid, a.grantee, 'USAGE') END",
+        {bigint_value(static_cast<std::int64_t>(probe.role()))});
+    const std::string given = grantees.text_or(0, 1, probe.role_label());
     if (rows.empty()) {
         probe.add(nullptr, "tenantmig", "own_tables", {}, nullptr, "no right on them", "none", "PASS", {});
         return;
@@ -204,7 +212,7 @@ void probe_own_schema(Probe &probe) {
               "FAIL",
               fmt::format("REVOKE ALL ON ALL TABLES IN SCHEMA tenantmig FROM {0}; REVOKE ALL ON ALL ROUTINES IN SCHEMA "
                           "tenantmig FROM {0}; REVOKE ALL ON SCHEMA tenantmig FROM {0};",
-                          probe.role_label()));
+                          given));
 }
 } // namespace
 
