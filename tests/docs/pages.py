@@ -9,8 +9,8 @@ import tempfile
 
 TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z|[+-]\d\d(:?\d\d)?)?")
 HASH = re.compile(r"\b[0-9a-f]{64}\b")
-# and the entries of the log of client.md's online run, which are as many as workers and page passes made
-DURATION = re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b|(?<=rows per second)( +\| )\d+|(?<=run 2: )\d+(?= entries, 28 rows)")
+# and the entries of the log of client.md's online run, which are as many as workers and page passes made; and how many attacks a probe makes
+DURATION = re.compile(r"\b\d+(\.\d+)? (ms|s|min)\b|(?<=rows per second)( +\| )\d+|(?<=run 2: )\d+(?= entries, 28 rows)|\b\d+(?= probes, )|(?<= failed, )\d+(?= skipped)")
 MARK = "--- end of block ---"
 SECONDS = 120
 

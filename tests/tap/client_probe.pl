@@ -96,6 +96,13 @@ is(scalar(grep { ($_->{tenant} // '1') !~ /^[12]$/ || ($_->{victim} // '1') !~ /
 is(scalar(grep { $_->{relation} eq 'public.customers' } @$some), 0, 'probe: this table alone, whatever it is called');
 client_ok('probe: by hand', ['probe', '--role', 'app', @root, '--setting', 'tenantmig.tenant', '--table', 'customers', '--failed-only'], 0, undef, $summary);
 
+# --- every attack is on its page, by its name or as one of a group ("read_…") ---------------------------------------------------
+my $page = read_text("$FindBin::Bin/../../docs/isolation.md");
+my ($table) = $page =~ /^(\| attacks \|.*?)\n\n/ms;
+my @named = $table =~ /`([a-z_]+(?:…)?)`/g;
+my $group = sub { my ($attack) = @_; return scalar grep { my $name = $_; $name =~ s/…\z// ? index($attack, $name) == 0 : $attack eq $name } @named };
+is(join(' ', grep { !$group->($_) } sort keys %{ { map { $_->{attack} => 1 } @$all } }), '', 'attacks: each is on the page');
+
 # --- probe with --speed ------------------------------------------------------------------------------------------------------
 client_ok('probe: speed', ['probe', 'isolation', '--speed'], 0, qr/^\(\d+ rows\)\n\n status +\|.* check_name .*\n-/m, qr/^\d+ checks? of speed, 0 failed, \d+ warnings?, \d+ skipped$/m);
 my $both = decode_json(client_ok('probe: speed, JSON', ['probe', 'isolation', '--speed', '--measure', '--json'], 0)->{out});
