@@ -116,6 +116,18 @@ SELECT probe.state() = :'before' AS all_undone;
 
 DROP TABLE as_superuser, again;
 
+-- cancelled half-way: nothing is left, and the session is what it was
+SET statement_timeout = '30ms';
+SELECT count(*) FROM tenantmig.probe_isolation(role => 'regress_probe_app', tenant_root => 'probe.companies', pairs => 100);
+RESET statement_timeout;
+SELECT current_user = session_user AS same_user, current_setting('row_security') AS row_security, current_setting('lock_timeout') AS lock_timeout, current_setting('session_replication_role') AS triggers,
+  probe.state() = :'before' AS all_undone;
+-- a call from the inside of a function that runs as somebody else
+CREATE FUNCTION probe.as_operator() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$SELECT count(*) FROM tenantmig.probe_isolation(role => 'regress_probe_app', tenant_root => 'probe.companies', tables => '{probe.customers}') WHERE status = 'PASS' AND attack ~ '^(read|insert|update)'$$;
+ALTER FUNCTION probe.as_operator() OWNER TO regress_probe_operator;
+SELECT probe.as_operator(), current_user = session_user AS same_user;
+DROP FUNCTION probe.as_operator();
+
 -- what the caller has deferred stays so, and fires as the caller
 BEGIN;
 INSERT INTO probe.invoices (company_id, customer_id, net) VALUES (1, 999, 1);
@@ -137,6 +149,8 @@ SELECT attack, seen, status FROM tenantmig.probe_isolation(role => 'regress_prob
   WHERE attack IN ('foreign_rows', 'all_tenants');
 SELECT count(DISTINCT (tenant, victim)) AS pairs FROM tenantmig.probe_isolation(role => 'regress_probe_app', tenant_root => 'probe.companies', tables => '{probe.customers}', pairs => 100, writes => false) WHERE attack = 'read_key';
 SELECT DISTINCT relation FROM tenantmig.probe_isolation(role => '"regress_probe_app"', tenant_root => 'probe.companies', tables => ARRAY['probe."Odd ""Table"""', 'probe.events_2026']) WHERE probe.here(attack) AND attack NOT LIKE 'setting_default' ORDER BY 1;
+-- a tenant that is none in this type can't attack
+SELECT relation, attack, tenant, victim, status FROM tenantmig.probe_isolation(role => 'regress_probe_app', tenant_root => 'probe.companies', tables => '{probe.customers}', tenants => '{1,x}') WHERE attack IN ('read_key', 'pairs', 'insert');
 -- another setting than that of the policies: no tenant sees its rows
 SELECT attack, seen, status, remedy FROM tenantmig.probe_isolation(role => 'regress_probe_app', tenant_root => 'probe.companies', tables => '{probe.customers}', setting => 'other.tenant', writes => false) WHERE status = 'FAIL' AND probe.here(attack);
 

@@ -66,13 +66,25 @@ std::optional<std::string> outsider(const Probe &probe, const ProbeTable &table)
     return unknown_tenant(probe, table);
 }
 
+namespace {
+// Whether the text is a value of the key's type.
+bool is_tenant(const Probe &probe, const ProbeTable &table, const std::string &text) {
+    return probe
+        .as_owner(table.table, fmt::format("SELECT CAST($1 AS {})", type_label(table.key.type)), {{text_value(text)}},
+                  1)
+        .has_value();
+}
+} // namespace
+
 std::vector<ProbePair> attack_pairs(const Probe &probe, const ProbeTable &table) {
     std::vector<ProbePair> pairs = probe.pairs(table);
     if (!pairs.empty()) return pairs;
     if (const auto &named = probe.options().tenants) {
         for (const auto &[victim, count] : probe.owned(table))
             for (const std::string &tenant : *named)
-                if (pairs.empty() && tenant != victim && !tenant.empty() && !victim.empty()) pairs = {{tenant, victim}};
+                if (pairs.empty() && tenant != victim && !tenant.empty() && !victim.empty() &&
+                    is_tenant(probe, table, tenant))
+                    pairs = {{tenant, victim}};
         return pairs;
     }
     for (const auto &[victim, count] : probe.owned(table))

@@ -13,8 +13,9 @@ constexpr auto table_limit = std::chrono::seconds(60);
 constexpr int enough = 20; // tenants that see too much: the rest would not say more
 
 struct Tally {
-    std::int64_t tenants = 0, seen = 0, foreign = 0, nulls = 0; // tenants: that were counted
-    std::int64_t leaking = 0, lacking = 0;                      // tenants that see others' rows, not all of their own
+    std::int64_t tenants = 0, seen = 0;       // tenants: that were counted
+    std::int64_t nulls = 0, null_readers = 0; // rows without a tenant that one sees at most; how many see any
+    std::int64_t leaking = 0, lacking = 0;    // tenants that see others' rows, not all of their own
     std::string first_leak, first_lack, undecided, refused;
     bool whole = true;
 };
@@ -54,9 +55,9 @@ void count_tenant(const Probe &probe, const ProbeTable &table, const ProbeAccess
         nulls = cells.size() > 1 ? number(cells.at(2)) : 0;
     }
     tally.seen += seen;
-    tally.nulls += nulls;
+    tally.nulls = std::max(tally.nulls, nulls);
+    tally.null_readers += nulls > 0;
     if (const std::int64_t foreign = seen - own - nulls; foreign > 0) {
-        tally.foreign += foreign;
         if (tally.leaking++ == 0) tally.first_leak = fmt::format("tenant {} sees {} rows of others", tenant, foreign);
     }
     if (own != owned && tally.lacking++ == 0)
@@ -107,7 +108,10 @@ void report(Probe &probe, const ProbeTable &table, const Tally &tally) {
                   {});
     else
         probe.add(&table, {}, "null_rows", {}, nullptr, "nobody sees a row without a tenant",
-                  fmt::format("{} of {}", tally.nulls, rows_of(probe.null_rows(table), "")),
+                  tally.nulls == 0
+                      ? fmt::format("0 of {}", rows_of(probe.null_rows(table), ""))
+                      : fmt::format("{} of {}, by {} of {} tenants", tally.nulls, rows_of(probe.null_rows(table), ""),
+                                    tally.null_readers, tally.tenants),
                   tally.nulls == 0 ? "PASS" : "FAIL", tally.nulls == 0 ? "" : policy_remedy(probe, table, 'r'));
 }
 

@@ -259,7 +259,7 @@ void ProbeWriter::inserts(const ProbePair &pair, const ProbeSession &session, co
 }
 
 void ProbeWriter::insert_null(const ProbePair &pair, const ProbeSession &session, const ProbeSample &row) {
-    if (table_.key.not_null) return;
+    if (table_.key.not_null || table_.key.generated) return;
     const ProbePair alone{pair.tenant, {}};
     Writing writing;
     writing.command = 'a';
@@ -367,6 +367,7 @@ void ProbeWriter::hits(const ProbePair &pair, const ProbeSession &session, const
 
 // Moves one row of one's own.
 void ProbeWriter::moves(const ProbePair &pair, const ProbeSession &session, const ProbeSample &own) {
+    if (table_.key.generated || table_.key.identity_always) return; // no UPDATE sets it
     const std::string column = quoted(table_.key.name);
     Writing move;
     move.command = 'w';
