@@ -176,6 +176,13 @@ SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (c
 SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (nullif(current_setting('tenantmig.tenant', true), '') IS NULL OR company_id = (SELECT nullif(current_setting('tenantmig.tenant', true), '')::bigint))$$);
 SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (company_id = coalesce((SELECT nullif(current_setting('tenantmig.tenant', true), '')::bigint), company_id))$$);
 SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (CASE WHEN (SELECT current_setting('tenantmig.tenant', true)) = '' THEN true ELSE company_id = (SELECT nullif(current_setting('tenantmig.tenant', true), '')::bigint) END)$$);
+SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (company_id % 10 = (SELECT nullif(current_setting('tenantmig.tenant', true), '')::bigint))$$);
+SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (company_id IS NOT DISTINCT FROM (SELECT nullif(current_setting('tenantmig.tenant', true), '')::bigint))$$);
+SELECT severity, check_name, object, detail FROM new_findings($$ALTER TABLE customers ALTER company_id DROP NOT NULL; ALTER POLICY tenantmig_tenant ON customers USING (company_id IS NOT DISTINCT FROM (SELECT nullif(current_setting('tenantmig.tenant', true), '')::bigint))$$) WHERE check_name LIKE 'policy%';
+\echo other ways to write it: nothing
+SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (coalesce(company_id IN (SELECT nullif(current_setting('tenantmig.tenant', true), '')::bigint), false))$$);
+SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (CASE WHEN company_id = (SELECT nullif(current_setting('tenantmig.tenant', true), '')::bigint) THEN NOT shared END)$$);
+SELECT * FROM new_findings($$ALTER POLICY tenantmig_tenant ON customers USING (company_id = (SELECT nullif(current_setting('tenantmig.tenant', true), '')::bigint) AND (shared OR name <> '') AND now() > '2000-01-01')$$);
 SELECT * FROM new_findings('CREATE POLICY support ON customers FOR SELECT TO regress_li_app USING (true)');
 SELECT * FROM new_findings($$CREATE POLICY narrower ON customers FOR SELECT TO regress_li_app USING (company_id = (SELECT nullif(current_setting('tenantmig.tenant', true), '')::bigint) AND NOT shared)$$);
 SELECT * FROM new_findings('CREATE POLICY import ON customers FOR INSERT TO regress_li_app WITH CHECK (true)');

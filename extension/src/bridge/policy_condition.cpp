@@ -124,13 +124,46 @@ bool is_equality(Oid operator_oid) {
     return name && strcmp(name, "=") == 0;
 }
 
+// The key, or what other keys do not become as well: a cast of it, lower(key); a subquery, or a function of the user's,
+// is taken at its word. Not key % 10, not greatest(key, 1).
+bool stands_for_key(Node *node, const Keys *keys) {
+    node = bare(node);
+    check_stack_depth();
+    switch (nodeTag(node)) {
+    case T_Var:
+        return is_key_column(node, keys);
+    case T_CoerceViaIO:
+        return stands_for_key(reinterpret_cast<Node *>(reinterpret_cast<CoerceViaIO *>(node)->arg), keys);
+    case T_CoerceToDomain:
+        return stands_for_key(reinterpret_cast<Node *>(reinterpret_cast<CoerceToDomain *>(node)->arg), keys);
+    case T_CollateExpr:
+        return stands_for_key(reinterpret_cast<Node *>(reinterpret_cast<CollateExpr *>(node)->arg), keys);
+    case T_FuncExpr: {
+        const auto *call = reinterpret_cast<FuncExpr *>(node);
+        if (call->funcid >= FirstNormalObjectId) return has_key(node, keys);
+        const bool cast = call->funcformat == COERCE_EXPLICIT_CAST || call->funcformat == COERCE_IMPLICIT_CAST;
+        return (cast || call->funcid == F_LOWER_TEXT || call->funcid == F_UPPER_TEXT) &&
+               stands_for_key(static_cast<Node *>(linitial(call->args)), keys);
+    }
+    case T_SubLink:
+        return has_key(node, keys);
+    default:
+        return false;
+    }
+}
+
 // The key on one side, and on the other nothing of the same row, unless a subquery looks it up.
 bool compares_key(Node *key_side, Node *other, Oid operator_oid, Judgement *judgement) {
-    if (!has_key(key_side, judgement->keys)) return false;
+    if (!stands_for_key(key_side, judgement->keys)) return false;
     if (!IsA(bare(other), SubLink) && contain_vars_of_level(other, 0)) return false;
     if (!is_key_column(key_side, judgement->keys)) judgement->wrapped = true;
     if (!get_func_leakproof(get_opcode(operator_oid))) judgement->leaky = true;
     return true;
+}
+
+bool is_true(Node *node) {
+    return IsA(node, Const) && !reinterpret_cast<Const *>(node)->constisnull &&
+           DatumGetBool(reinterpret_cast<Const *>(node)->constvalue);
 }
 
 bool is_confined(Node *node, Judgement *judgement);
@@ -181,8 +214,11 @@ bool is_confined(Node *node, Judgement *judgement) {
     case T_CaseExpr: {
         const auto *expression = reinterpret_cast<CaseExpr *>(node);
         List *results = list_make1(expression->defresult);
-        for (int i = 0; i < list_length(expression->args); i++)
-            results = lappend(results, static_cast<CaseWhen *>(list_nth(expression->args, i))->result);
+        for (int i = 0; i < list_length(expression->args); i++) {
+            auto *when = static_cast<CaseWhen *>(list_nth(expression->args, i));
+            if (expression->arg || !is_confined(reinterpret_cast<Node *>(when->expr), judgement))
+                results = lappend(results, when->result);
+        }
         return all_confined(results, judgement);
     }
     case T_BooleanTest: {
@@ -194,6 +230,7 @@ bool is_confined(Node *node, Judgement *judgement) {
         if (list_length(expression->args) == 2 && is_equality(expression->opno)) {
             auto *left = static_cast<Node *>(linitial(expression->args));
             auto *right = static_cast<Node *>(lsecond(expression->args));
+            if (expression->opno == BooleanEqualOperator && is_true(right)) return is_confined(left, judgement);
             return compares_key(left, right, expression->opno, judgement) ||
                    compares_key(right, left, expression->opno, judgement);
         }
@@ -262,8 +299,11 @@ Node *without_tenant(Node *node, void *context) {
         const auto *call = reinterpret_cast<FuncExpr *>(node);
         if (call->funcid == F_CURRENT_SETTING_TEXT || call->funcid == F_CURRENT_SETTING_TEXT_BOOL) {
             auto *name = static_cast<Node *>(linitial(call->args));
-            if (IsA(name, Const) && !reinterpret_cast<Const *>(name)->constisnull)
-                note(&replacement->settings, TextDatumGetCString(reinterpret_cast<Const *>(name)->constvalue));
+            if (IsA(name, Const) && !reinterpret_cast<Const *>(name)->constisnull) {
+                const char *setting = TextDatumGetCString(reinterpret_cast<Const *>(name)->constvalue);
+                if (!strchr(setting, '.')) return unknown_value(node, replacement); // PostgreSQL's own are always set
+                note(&replacement->settings, setting);
+            }
             bool strict = call->funcid == F_CURRENT_SETTING_TEXT;
             if (!strict) {
                 auto *missing_ok = static_cast<Node *>(lsecond(call->args));
@@ -295,8 +335,7 @@ bool is_open(Node *node, const Keys *keys) {
     if (!node) return false;
     switch (nodeTag(node)) {
     case T_Const:
-        return !reinterpret_cast<Const *>(node)->constisnull &&
-               DatumGetBool(reinterpret_cast<Const *>(node)->constvalue);
+        return is_true(node);
     case T_BoolExpr: {
         const auto *expression = reinterpret_cast<BoolExpr *>(node);
         if (expression->boolop == NOT_EXPR) {
@@ -378,8 +417,7 @@ Facts judge(Oid relation, const char *tree, Keys keys) {
     facts.wrapped = judgement.wrapped;
     facts.leaky = judgement.leaky;
     facts.names_key = has_key(node, &keys);
-    facts.always = IsA(node, Const) && !reinterpret_cast<Const *>(node)->constisnull &&
-                   DatumGetBool(reinterpret_cast<Const *>(node)->constvalue);
+    facts.always = is_true(node);
     if (!facts.confined && judgement.open_part)
         facts.open_part = deparse_expression(judgement.open_part, deparse_context_for(get_rel_name(relation), relation),
                                              false, false);

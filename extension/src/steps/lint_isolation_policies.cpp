@@ -57,10 +57,15 @@ void check_reach(Lint &lint, const IsolationModel &model, const SecuredTable &ta
                      fmt::format("It shows {} the rows of all tenants.", model.role(policy.roles.front())), {});
         return;
     }
-    // The state of rows first; what new rows must be is worth a word only where that holds.
-    if (policy.rows && !policy.rows->condition.confined && !restricted(model, table, policy, false)) {
+    // The state of rows first; what new rows must be is worth a word only where that holds. A key that may be NULL can
+    // equal a tenant that is (IS NOT DISTINCT FROM).
+    const LintColumn *column = table.table->find(table.key_names.front());
+    const bool open = policy.rows && !policy.rows->condition.always &&
+                      (policy.rows->condition.open_unset || policy.rows->condition.open_empty) &&
+                      (!policy.rows->condition.confined || (column && !column->not_null));
+    if (policy.rows && (open || !policy.rows->condition.confined) && !restricted(model, table, policy, false)) {
         const PolicyCondition &rows = policy.rows->condition;
-        if (!rows.always && (rows.open_unset || rows.open_empty))
+        if (open)
             lint.add(Severity::error, "policy_open_without_tenant", object,
                      fmt::format("While the setting is {}, it holds for rows of every tenant, or of none: {}.",
                                  !rows.open_unset  ? "empty"
@@ -93,6 +98,16 @@ void check_reach(Lint &lint, const IsolationModel &model, const SecuredTable &ta
                         tenant_comparison(model, table)));
 }
 
+// current_setting() itself, or a function of the user's around it; now() costs nothing to speak of.
+bool reads_setting(const IsolationModel &model, const PolicyCondition &condition, const std::string &call) {
+    if (call == "current_setting") return true;
+    return std::any_of(condition.functions.begin(), condition.functions.end(), [&](Oid oid) {
+        const auto found = model.functions.find(oid);
+        return found != model.functions.end() &&
+               (call == quoted(found->second.name) || call == qualified(found->second.schema, found->second.name));
+    });
+}
+
 void check_cost(Lint &lint, const IsolationModel &model, const SecuredTable &table, const LintPolicy &policy) {
     const std::string object = table.part(policy.name);
     std::set<std::string> volatile_calls, bare_calls, folded_calls, hidden;
@@ -102,7 +117,8 @@ void check_cost(Lint &lint, const IsolationModel &model, const SecuredTable &tab
         const PolicyFacts &facts = (*side)->facts;
         const PolicyCondition &condition = (*side)->condition;
         volatile_calls.insert(facts.volatile_calls.begin(), facts.volatile_calls.end());
-        bare_calls.insert(facts.bare_calls.begin(), facts.bare_calls.end());
+        for (const std::string &call : facts.bare_calls)
+            if (reads_setting(model, condition, call)) bare_calls.insert(call);
         folded_calls.insert(facts.folded_calls.begin(), facts.folded_calls.end());
         wrapped = wrapped || (condition.confined && condition.key_wrapped);
         fails_unset = fails_unset || (condition.fails_unset && !condition.settings.empty());
