@@ -1,6 +1,7 @@
 -- probe_isolation: foreign keys and unique indexes as oracles. Row-level security is made by hand here; names are hostile, and the
 -- schema is in nobody's path.
 SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS tenantmig;
 CREATE ROLE pk_app;
 CREATE SCHEMA "PK ""x";
 GRANT USAGE ON SCHEMA "PK ""x" TO pk_app;
@@ -96,6 +97,11 @@ ALTER TABLE orders DROP CONSTRAINT orders_customer;
 EXECUTE probe('referenced_row.*orders');
 ALTER TABLE orders DROP CONSTRAINT "Orders ""fk", ADD CONSTRAINT "Orders ""fk" FOREIGN KEY (customer_id) REFERENCES "Cust""omers" ON DELETE CASCADE;
 EXECUTE probe('referenced_row.*orders');
+-- ... further on: the row that would go with it is referred to itself.
+CREATE TABLE parts ("Tenant ID" integer NOT NULL, order_id integer NOT NULL REFERENCES orders);
+INSERT INTO parts SELECT "Tenant ID", id FROM orders;
+EXECUTE probe('referenced_row.*orders');
+DROP TABLE parts;
 -- Such a row is there already; nobody can make one any more.
 UPDATE orders SET customer_id = 4 WHERE id = 4;
 REVOKE INSERT, UPDATE ON orders FROM pk_app;
@@ -158,6 +164,14 @@ ALTER TABLE "Cust""omers" DROP CONSTRAINT later;
 CREATE UNIQUE INDEX lines_number ON lines (year, customer_id);
 EXECUTE probe('unique.*lines');
 DROP INDEX lines_number;
+-- A generated column can't be written, and those that it is made of can.
+ALTER TABLE "Cust""omers" ADD lower_email text GENERATED ALWAYS AS (lower(email)) STORED;
+CREATE UNIQUE INDEX generated ON "Cust""omers" (lower_email);
+EXECUTE probe('unique.*generated');
+REVOKE INSERT ON "Cust""omers" FROM pk_app;
+EXECUTE probe('unique.*generated');
+GRANT INSERT ("Tenant ID", email, gone), UPDATE ("Tenant ID", email, gone) ON "Cust""omers" TO pk_app;
+ALTER TABLE "Cust""omers" DROP lower_email;
 
 -- An identity that is always generated is chosen all the same, by who may INSERT it.
 GRANT INSERT ON "Cust""omers" TO pk_app;

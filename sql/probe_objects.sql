@@ -1,6 +1,7 @@
 -- probe_isolation: views, materialised views, partitions, inheritance, sequences, statistics, what tenantmig keeps. Row-level security
 -- is made by hand; names are hostile, and the schema is in nobody's path.
 SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS tenantmig;
 CREATE ROLE po_app;
 CREATE ROLE po_boss; -- sees all tenants
 CREATE SCHEMA "PO x";

@@ -1,6 +1,7 @@
 -- probe_isolation: what the catalogue says of the role: which roles it can become, which rights get around the policies, which
 -- functions run above them. Nothing of that is executed.
 SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS tenantmig;
 CREATE ROLE "Pr owner";
 CREATE ROLE "Pr app";
 CREATE ROLE pr_super; -- sees all tenants

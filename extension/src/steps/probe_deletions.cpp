@@ -217,6 +217,9 @@ private:
                                        own ? ", of own rows too" : ": a row of another tenant exists"),
                            own ? "SKIP" : "FAIL");
         if (undecided(gone)) return add_row(fmt::format("{}: {}", how, gone.shown()), "SKIP");
+        // Nobody but the victim's row refers to a new one: whatever else stands in the way is beyond that row.
+        if (fresh && writes && gone.sqlstate == sqlstate::foreign_key_violation)
+            return add_row(fmt::format("{}: {}: it reaches the other tenant's row", how, short_form(gone)), "FAIL");
         if (!gone.refused() && gone.rows == 0) return add_row(fmt::format("{}: no row", how), "PASS");
         if (!gone.refused())
             return add_row(writes ? fmt::format("{}: accepted, {} reaches the other tenant's row", how,

@@ -27,6 +27,23 @@ std::vector<AttrNumber> numbers_at(const Rows &rows, std::size_t row, int column
     return numbers;
 }
 
+// A generated column is chosen through those that it is made of: by table and column.
+using Generated = std::map<std::pair<Oid, AttrNumber>, std::set<AttrNumber>>;
+
+Generated read_generated(const std::vector<std::string> &oids) {
+    Rows rows = own_query(
+        "SELECT a.attrelid::bigint, a.attnum::integer, d.refobjsubid FROM pg_attribute a JOIN pg_attrdef f ON "
+        "f.adrelid = a.attrelid AND f.adnum = a.attnum JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND "
+        "d.objid = f.oid AND d.refclassid = 'pg_class'::regclass AND d.refobjid = a.attrelid AND d.refobjsubid <> "
+        "a.attnum WHERE a.attrelid = ANY ($1::oid[]) AND a.attgenerated <> '' AND d.refobjsubid > 0",
+        {text_array_value(std::span<const std::string>(oids))});
+    Generated result;
+    for (std::size_t i = 0; i < rows.size(); i++)
+        result[{static_cast<Oid>(rows.bigint(i, 1)), static_cast<AttrNumber>(rows.bigint(i, 2))}].insert(
+            static_cast<AttrNumber>(rows.bigint(i, 3)));
+    return result;
+}
+
 // Of partitions those only that are not part of one on the table above.
 std::vector<UniqueIndex> read_indexes(const Probe &probe) {
     std::vector<std::string> oids;
@@ -45,9 +62,17 @@ std::vector<UniqueIndex> read_indexes(const Probe &probe) {
         "($1::oid[]) AND (i.indisunique OR i.indisexclusion) AND i.indisready AND i.indislive AND NOT "
         "x.relispartition ORDER BY x.relname",
         {text_array_value(std::span<const std::string>(oids))});
+    const Generated generated = read_generated(oids);
     std::vector<UniqueIndex> result;
     for (std::size_t i = 0; i < rows.size(); i++) {
         UniqueIndex one;
+        const auto add_to = [&](std::set<AttrNumber> &columns, AttrNumber number) {
+            const auto made_of = generated.find({one.table, number});
+            if (made_of == generated.end())
+                columns.insert(number);
+            else
+                columns.insert(made_of->second.begin(), made_of->second.end());
+        };
         one.table = static_cast<Oid>(rows.bigint(i, 1));
         one.name = rows.text_or(i, 2);
         one.constraint = rows.text_or(i, 3);
@@ -60,16 +85,16 @@ std::vector<UniqueIndex> read_indexes(const Probe &probe) {
         for (const std::string &name : rows.text_array(i, 11))
             one.constraint_names.insert(name);
         for (AttrNumber number : one.keys)
-            if (number) one.columns.insert(number);
+            if (number) add_to(one.columns, number);
         // Columns beside the keys are of an expression or of the predicate, included ones are of neither.
         const std::vector<AttrNumber> stored = numbers_at(rows, i, 12);
         for (AttrNumber number : numbers_at(rows, i, 9)) {
             const bool plain = std::find(stored.begin(), stored.end(), number) != stored.end();
             if (plain) continue;
             if (rows.boolean(i, 10))
-                one.columns.insert(number);
+                add_to(one.columns, number);
             else
-                one.predicate_only.insert(number);
+                add_to(one.predicate_only, number);
         }
         result.push_back(std::move(one));
     }
