@@ -156,6 +156,9 @@ CREATE TABLE outside (id integer PRIMARY KEY, a_id integer REFERENCES a);
 ALTER TABLE b ADD outside_id integer REFERENCES outside;
 INSERT INTO a SELECT n, n FROM generate_series(1, 3) n;
 INSERT INTO b SELECT n, n, n FROM generate_series(1, 3) n;
+GRANT USAGE, CREATE ON SCHEMA iskeys TO tenantmig_keys_owner; -- no superuser, so that FORCE binds the owner
+ALTER TABLE a OWNER TO tenantmig_keys_owner;
+ALTER TABLE b OWNER TO tenantmig_keys_owner;
 SELECT remember();
 SELECT tenantmig.create_migration('{"migration": "first", "tenants": {"table": "outside"}, "steps": [{"isolate": {"tables": [{"table": "a", "column": "tenant_id"}], "role": "tenantmig_keys_app"}}]}');
 SELECT tenantmig.create_migration('{"migration": "then", "tenants": {"table": "outside"}, "steps": [{"isolate": {"tables": [{"table": "b", "column": "tenant_id"}], "role": "tenantmig_keys_app", "composite_references": true}}]}');
@@ -163,7 +166,18 @@ CALL tenantmig.up('then'); -- the other one is not isolated yet
 SELECT * FROM keys('^[ab]$');
 CALL tenantmig.down('then');
 CALL tenantmig.up('first');
+-- rows are counted although the owner himself would see none of them
+UPDATE b SET a_id = 2 WHERE id = 1;
+SET ROLE tenantmig_keys_owner;
+SELECT count(*) FROM a;
+RESET ROLE;
+SELECT check_name, actual FROM tenantmig.isolation_criteria('then') WHERE check_name ~ '^composite' AND status = 'FAIL';
 CALL tenantmig.up('then');
+\echo :SQLSTATE
+UPDATE b SET a_id = 1 WHERE id = 1;
+CALL tenantmig.up('then');
+UPDATE b SET a_id = 2 WHERE id = 1;
+\echo :SQLSTATE
 SELECT * FROM keys();
 CALL tenantmig.down('first'); -- keeps what the other one has made
 SELECT * FROM keys('^[ab]$');

@@ -69,6 +69,15 @@ std::optional<CheckRow> foreign_owner(const KeyItems &items, const ReferenceItem
     return std::nullopt;
 }
 
+// A table of another step that gets a unique key, or whose foreign key is replaced.
+void require_rights(const MigrationRecord &migration, const Table &table) {
+    if (!has_privileges_of(table.owner))
+        throw Error(sqlstate::insufficient_privilege, fmt::format("must be owner of table {}", table.label()),
+                    "It is isolated already: composite keys and references change it as well.",
+                    "Run as a member of its owner's role, or leave composite_references out.");
+    require_rights_of_creator(migration, table);
+}
+
 // Whoever refers to a unique key of ours, other than our own foreign keys.
 void require_no_others(const KeyItems &items, const UniqueItem &item) {
     const auto table = items.find(item.table);
@@ -180,7 +189,7 @@ void IsolateKeys::check(const MigrationRecord &migration, const StepState &state
     for (const KeyProblem &problem : plan.problems)
         if (is_final(problem)) throw to_error(problem);
     for (const Table &table : plan.touched)
-        require_rights_of_creator(migration, table);
+        require_rights(migration, table);
 }
 
 std::vector<CheckRow> IsolateKeys::criteria(const StepState &state) const {
@@ -265,7 +274,7 @@ bool IsolateKeys::up(StepContext &context) {
         KeyPlan plan = plan_keys(step_, tables_, items_of(context.state));
         if (!plan.problems.empty()) throw to_error(plan.problems.front());
         for (const Table &table : plan.touched)
-            require_rights_of_creator(context.migration, table);
+            require_rights(context.migration, table);
         items = std::move(plan.items);
         context.save(context.state.phase, with_key_items(context.state.detail, &items));
     });
