@@ -53,7 +53,10 @@ INSERT INTO public.holes (make, undo) VALUES
   ('CREATE VIEW names AS SELECT name FROM customers; CREATE MATERIALIZED VIEW kept AS SELECT * FROM notes; ALTER VIEW names OWNER TO regress_iso_owner; GRANT SELECT ON kept TO regress_iso_app', 'DROP VIEW names; DROP MATERIALIZED VIEW kept'),
   ('CREATE VIEW names AS SELECT name FROM customers; GRANT SELECT (name) ON names TO PUBLIC', 'DROP VIEW names'),
   ('CREATE VIEW names WITH (security_invoker = on) AS SELECT name FROM customers; CREATE POLICY narrow ON customers AS RESTRICTIVE USING (true)', 'DROP VIEW names; DROP POLICY narrow ON customers'),
-  ('CREATE VIEW names AS SELECT name FROM customers', 'DROP VIEW names');  -- of a superuser, and not the application's
+  ('CREATE VIEW names AS SELECT name FROM customers', 'DROP VIEW names'),  -- of a superuser, and not the application's
+  ('CREATE VIEW names AS SELECT name FROM customers; ALTER VIEW names OWNER TO regress_iso_admin', 'DROP VIEW names'),  -- the super_role sees all
+  ('CREATE VIEW names AS SELECT name FROM customers; ALTER VIEW names OWNER TO regress_iso_admin; GRANT SELECT ON names TO regress_iso_app', 'DROP VIEW names'),
+  ('CREATE VIEW names AS SELECT name FROM customers; ALTER VIEW names OWNER TO regress_iso_app', 'DROP VIEW names');  -- held to the policies
 DO $$
 DECLARE hole record; remedy text;
 BEGIN

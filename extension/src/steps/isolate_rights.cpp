@@ -249,25 +249,30 @@ private:
         }
     }
 
+    // Those that the application may use and that go round the policies; and those that will show nothing, because no
+    // policy is for their owner.
     void find_views() {
         Rows rows = own_query(
             "SELECT DISTINCT v.member::bigint, format('%I.%I', v.nspname, v.relname), v.relkind = 'm', "
             "quote_ident(v.rolname), v.open FROM (SELECT d.refobjid AS member, n.nspname, v.relname, v.relkind, "
             "r.rolname, v.relkind = 'm' OR r.rolsuper OR r.rolbypassrls OR NOT $2 AND pg_has_role(v.relowner, "
-            "t.relowner, 'USAGE') AS open, EXISTS (SELECT FROM unnest($3::text[]::oid[]) a(id) WHERE "
-            "has_table_privilege(a.id, v.oid, 'SELECT, INSERT, UPDATE, DELETE') OR has_any_column_privilege(a.id, "
-            "v.oid, 'SELECT, INSERT, UPDATE')) AS used FROM pg_depend d JOIN pg_rewrite w ON w.oid = d.objid JOIN "
-            "pg_class v ON v.oid = w.ev_class AND v.relkind IN ('v', 'm') JOIN pg_namespace n ON n.oid = "
-            "v.relnamespace JOIN pg_roles r ON r.oid = v.relowner JOIN pg_class t ON t.oid = d.refobjid WHERE "
-            "d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = ANY "
-            "($1::text[]::oid[]) AND NOT EXISTS (SELECT FROM pg_options_to_table(v.reloptions) o WHERE o.option_name = "
-            "'security_invoker' AND v.relkind = 'v' AND o.option_value::boolean)) v WHERE v.used OR NOT v.open ORDER "
-            "BY 1, 2",
-            {members(), boolean_value(scope_.force), oids_value(roles_)});
+            "t.relowner, 'USAGE') OR coalesce(pg_has_role(v.relowner, $4, 'USAGE'), false) AS open, EXISTS (SELECT "
+            "FROM unnest($3::text[]::oid[]) a(id) WHERE has_table_privilege(a.id, v.oid, 'SELECT, INSERT, UPDATE, "
+            "DELETE') OR has_any_column_privilege(a.id, v.oid, 'SELECT, INSERT, UPDATE')) AS used, EXISTS (SELECT FROM "
+            "unnest($3::text[]::oid[]) a(id) WHERE pg_has_role(v.relowner, a.id, 'USAGE')) OR EXISTS (SELECT FROM "
+            "pg_policy l CROSS JOIN LATERAL unnest(l.polroles) o(id) WHERE l.polrelid = d.refobjid AND l.polpermissive "
+            "AND (o.id = 0 OR o.id <> 0 AND pg_has_role(v.relowner, o.id, 'USAGE'))) AS held FROM pg_depend d JOIN "
+            "pg_rewrite w ON w.oid = d.objid JOIN pg_class v ON v.oid = w.ev_class AND v.relkind IN ('v', 'm') JOIN "
+            "pg_namespace n ON n.oid = v.relnamespace JOIN pg_roles r ON r.oid = v.relowner JOIN pg_class t ON t.oid = "
+            "d.refobjid WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND "
+            "d.refobjid = ANY ($1::text[]::oid[]) AND NOT EXISTS (SELECT FROM pg_options_to_table(v.reloptions) o "
+            "WHERE o.option_name = 'security_invoker' AND v.relkind = 'v' AND o.option_value::boolean)) v WHERE CASE "
+            "WHEN v.open THEN v.used ELSE NOT v.held END ORDER BY 1, 2",
+            {members(), boolean_value(scope_.force), oids_value(roles_),
+             scope_.super_role ? Value{OIDOID, ObjectIdGetDatum(scope_.super_role->oid), false} : null_value(OIDOID)});
         for (std::size_t i = 0; i < rows.size(); i++) {
             Found &found = views_[tables_.at(static_cast<Oid>(rows.bigint(i, 1)))->top];
             const std::string view = rows.text_or(i, 2);
-            // one that shows everything is none of ours unless the application reads it
             if (rows.boolean(i, 3)) {
                 found.what.push_back(fmt::format("materialized view {} holds rows of all tenants", view));
                 found.remedy.push_back(fmt::format("REVOKE SELECT ON {} FROM {};", view, list_roles()));

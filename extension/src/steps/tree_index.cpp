@@ -149,8 +149,8 @@ bool drop_tree_index(const Table &table, const std::string &name,
     TENANTMIG_FAULT("index_tree_dropped");
     std::vector<Part> parts;
     changer.note(false, [&] { parts = parts_of(table); });
-    for (const Part &part : parts)
-        if (const std::string own = part_name(part.table); !own.empty()) drop(part.table, own);
+    for (auto part = parts.rbegin(); part != parts.rend(); ++part) // from above: an attached one goes with its frame
+        if (const std::string own = part_name(part->table); !own.empty()) drop(part->table, own);
     return dropped;
 }
 
