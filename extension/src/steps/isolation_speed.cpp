@@ -14,7 +14,8 @@
 namespace tenantmig {
 
 namespace {
-constexpr int rounds = 5;           // of measuring, interleaved, after one that warms up
+constexpr int rounds = 5; // of measuring, interleaved, after one that warms up
+constexpr int most_rounds = 25;
 constexpr int time_limit = 10000;   // ms, of each execution
 constexpr double unclear = 0.05;    // ms: two executions of one query differ by as much
 constexpr double fair_share = 1.05; // a tenant this near to the average is typical
@@ -46,6 +47,12 @@ struct AppliedPolicy {
     std::string name, condition;
     bool reads = true; // false: of UPDATE or DELETE alone
 };
+
+double median_of(std::vector<double> times) {
+    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+    std::nth_element(times.begin(), middle, times.end());
+    return *middle;
+}
 
 class TableSpeed {
 public:
@@ -392,7 +399,10 @@ private:
         const bool indexed = table_.uses_tenant_index(policy_);
         const double most = indexed ? most_cost : most_sequential;
         const std::string expected = fmt::format("at most {} times the literal predicate's", most);
-        for (int i = 0; i <= rounds; i++) {
+        // What else the machine does only lengthens executions: medians above the limit are asked again, up to 25
+        // times, and what the fastest executions don't confirm is no finding.
+        double median_policy = 0, median_literal = 0, ratio = 1;
+        for (int i = 0; i <= rounds || (ratio > most && i <= most_rounds); i++) {
             if (i % 2) last = plan_as_role(table_, table_.select(""), true);
             owners = plan_as_owner(table_, table_.select(table_.literal), true);
             if (i % 2 == 0) last = plan_as_role(table_, table_.select(""), true);
@@ -403,34 +413,37 @@ private:
                 add("execution_time", "", expected, "not measured", std::nullopt, "SKIP", failure, "");
                 return;
             }
-            if (i == 0) continue;
+            if (last.returned != owners.returned) {
+                add("execution_time", "", expected, "not comparable", std::nullopt, "SKIP",
+                    fmt::format("Tenant {} sees {:.0f} rows under the policy and has {:.0f}.",
+                                core::excerpt(*table_.typical), last.returned, owners.returned),
+                    "-- call probe_isolation: it says which rows");
+                return;
+            }
+            if (i == 0) continue; // warms up
             literal.push_back(owners.time);
             policy.push_back(last.time);
+            median_policy = median_of(policy);
+            median_literal = median_of(literal);
+            ratio = median_literal > 0 ? median_policy / median_literal : 1;
+            if (i > rounds && last.time + owners.time > time_limit / 10.0) break; // long ones are sure enough
         }
-        if (last.returned != owners.returned) {
-            add("execution_time", "", expected, "not comparable", std::nullopt, "SKIP",
-                fmt::format("Tenant {} sees {:.0f} rows under the policy and has {:.0f}.",
-                            core::excerpt(*table_.typical), last.returned, owners.returned),
-                "-- call probe_isolation: it says which rows");
-            return;
-        }
-        std::sort(policy.begin(), policy.end());
-        std::sort(literal.begin(), literal.end());
-        const double median_policy = policy[rounds / 2], median_literal = literal[rounds / 2];
-        const double ratio = median_literal > 0 ? median_policy / median_literal : 1;
-        // Noise lifts single executions: only what the fastest ones confirm is a finding.
-        const bool slow =
-            ratio > most && policy.front() > most * literal.front() && policy.front() - literal.front() > unclear;
-        const std::string pruned =
-            last.never_started ? fmt::format(" {} partitions were not read.", last.never_started) : "";
+        const double best_policy = *std::min_element(policy.begin(), policy.end());
+        const double best_literal = *std::min_element(literal.begin(), literal.end());
+        const bool above = ratio > most;
+        const bool slow = above && best_policy > most * best_literal && best_policy - best_literal > unclear;
+        std::string detail =
+            fmt::format("Tenant {}, {:.0f} rows, medians of {} executions each in turn, planning not included.",
+                        core::excerpt(*table_.typical), last.returned, policy.size());
+        if (above) detail += fmt::format(" The fastest: {:.3f} ms against {:.3f} ms.", best_policy, best_literal);
+        if (last.never_started) detail += fmt::format(" {} partitions were not read.", last.never_started);
+        const bool prunes = own(literal_) < own(policy_); // opening what is not read takes its time
         add("execution_time", "", expected, fmt::format("{:.3f} ms against {:.3f} ms", median_policy, median_literal),
             ratio,
-            !slow                          ? "PASS"
-            : own(literal_) < own(policy_) ? "WARN"
-                                           : "FAIL",
-            fmt::format("Tenant {}, {:.0f} rows, medians of {} executions each in turn, planning not included.{}",
-                        core::excerpt(*table_.typical), last.returned, rounds, pruned),
-            slow ? remedy_of_policies() : "");
+            !slow    ? "PASS"
+            : prunes ? "WARN"
+                     : "FAIL",
+            std::move(detail), slow ? remedy_of_policies() : "");
     }
 };
 } // namespace
