@@ -115,6 +115,16 @@ ALTER POLICY tenant ON customers USING (company_id = inlined());
 SELECT * FROM shown();
 ALTER POLICY tenant ON customers USING (company_id = kept());
 SELECT * FROM shown();
+\echo a plan that is kept: what the finding is about
+SET ROLE regress_speed_app;
+SET tenantmig.tenant = '1';
+PREPARE mine AS SELECT DISTINCT company_id FROM customers;
+EXECUTE mine;
+SET tenantmig.tenant = '2';
+EXECUTE mine;
+DEALLOCATE mine;
+SET tenantmig.tenant = '7';
+SET ROLE regress_speed_owner;
 ALTER POLICY tenant ON customers USING (company_id = nullif(current_setting('tenantmig.tenant', true), '')::bigint);
 SELECT * FROM shown();
 ALTER POLICY tenant ON customers USING (EXISTS (SELECT FROM companies c WHERE c.id = company_id AND c.id = (SELECT nullif(current_setting('tenantmig.tenant', true), '')::bigint)));
