@@ -146,9 +146,11 @@ std::string tenant_comparison(const IsolationModel &model, const SecuredTable &t
     const std::string &name = table.key_names.front();
     const auto described = describe_table(table.oid);
     const Column *key = described ? described->find(name) : nullptr;
+    const IsolatedTable *step = step_of(model, table);
     // a cast to varchar(3) would make another tenant of a longer key: the cast of isolate never cuts
     return fmt::format("{} = (SELECT nullif(current_setting({}, true), '')::{})", quoted(name),
-                       core::sql_literal(model.tenant_setting), key ? tenant_cast_type(*key) : std::string("text"));
+                       core::sql_literal(step ? step->setting : model.tenant_setting),
+                       key ? tenant_cast_type(*key) : std::string("text"));
 }
 
 std::string shown(const std::string &expression) {

@@ -301,6 +301,7 @@ void IsolationModel::find_roles() {
     bool some_confined = false;
     std::map<std::string, int> uses;
     for (const IsolatedTable &table : isolated) {
+        if (!find(table.table.oid)) continue; // of another tenant root, with other roles
         settings.insert(table.setting);
         uses[table.setting] += 1000000; // what a step says goes before what policies have most
         for (const auto &[oid, role] : roles) {

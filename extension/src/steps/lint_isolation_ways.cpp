@@ -145,7 +145,7 @@ void check_function(Lint &lint, const IsolationModel &model, const LintFunction 
         if (model.sees_all(function.owner, *table)) tables.insert(table);
     const std::string revoke =
         fmt::format("REVOKE EXECUTE ON {} {} FROM {};", kind, function.label(), model.names(callers));
-    // A statement that is put together while it runs reads whatever its caller names.
+    // What a statement reads that is put together while it runs cannot be told.
     const bool dynamic =
         !function.stored_body && function.language != "sql" && words_of(function.source).contains("execute");
     if (tables.empty() && dynamic) {
