@@ -80,8 +80,8 @@ private:
             if (model_->tables.contains(root.oid)) find_tenant_keys(*model_, root.oid, root_key(root).name, known, {});
         }
         const LintTable *found = model_->find(table.oid);
-        const std::string hint =
-            fmt::format("Name it in the spec: tables: [{{table: {}, column: …}}].", core::display_identifier(table.name));
+        const std::string hint = fmt::format("Name it in the spec: tables: [{{table: {}, column: …}}].",
+                                             core::display_identifier(table.name));
         if (found && !found->other_keys.empty()) {
             std::vector<AttrNumber> numbers = found->other_keys;
             if (found->tenant_key) numbers.insert(numbers.begin(), found->tenant_key);
