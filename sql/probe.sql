@@ -128,6 +128,21 @@ ALTER FUNCTION probe.as_operator() OWNER TO regress_probe_operator;
 SELECT probe.as_operator(), current_user = session_user AS same_user;
 DROP FUNCTION probe.as_operator();
 
+-- rights by column, and less than all of them: refused for want of a right, or by the policies
+CREATE FUNCTION probe.with_rights(rights text) RETURNS TABLE (status text, attacks bigint, by_right bigint, by_policy bigint) LANGUAGE plpgsql AS $$
+BEGIN
+  REVOKE ALL ON probe.customers FROM regress_probe_app;
+  EXECUTE format('GRANT %s ON probe.customers TO regress_probe_app', rights);
+  RETURN QUERY SELECT p.status, count(*), count(*) FILTER (WHERE p.seen ~ 'permission denied|no right'), count(*) FILTER (WHERE p.seen ~ 'row-level security')
+    FROM tenantmig.probe_isolation(role => 'regress_probe_app', tenant_root => 'probe.companies', tables => '{probe.customers}', pairs => 1) p WHERE probe.here(p.attack) GROUP BY 1 ORDER BY 1;
+END $$;
+BEGIN;
+SELECT rights, r.* FROM unnest(ARRAY['SELECT (name), UPDATE (name)', 'SELECT (company_id, name), INSERT', 'INSERT, UPDATE, DELETE', 'SELECT (id), DELETE', 'TRUNCATE']) rights, probe.with_rights(rights) r;
+-- and where a policy is missing, that is found all the same
+ALTER TABLE probe.customers DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY;
+SELECT rights, r.* FROM unnest(ARRAY['SELECT (name), UPDATE (name)', 'SELECT (company_id, name), INSERT', 'INSERT, UPDATE, DELETE', 'SELECT (id), DELETE', 'TRUNCATE']) rights, probe.with_rights(rights) r WHERE status = 'FAIL';
+ROLLBACK;
+
 -- what the caller has deferred stays so, and fires as the caller
 BEGIN;
 INSERT INTO probe.invoices (company_id, customer_id, net) VALUES (1, 999, 1);

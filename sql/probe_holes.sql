@@ -66,6 +66,7 @@ INSERT INTO holes.customers VALUES (99, 2, 'mine');
 ROLLBACK;
 SELECT * FROM holes.hole('ALTER TABLE holes.customers DISABLE ROW LEVEL SECURITY');
 SELECT * FROM holes.hole('ALTER TABLE holes.customers DISABLE ROW LEVEL SECURITY; DROP POLICY tenant ON holes.customers');
+SELECT * FROM holes.hole('ALTER TABLE holes.lonely DISABLE ROW LEVEL SECURITY; ALTER POLICY tenant ON holes.lonely RENAME TO tenantmig_tenant; ALTER POLICY tenantmig_tenant ON holes.lonely TO regress_holes_owner');
 SELECT * FROM holes.hole('ALTER POLICY tenant ON holes.customers USING (true)');
 -- the check alone is missing: a row can be given away
 BEGIN;

@@ -162,8 +162,12 @@ std::string policy_remedy(const Probe &probe, const ProbeTable &table, char comm
         const std::string enable = fmt::format("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", label);
         if (!policies.empty()) return enable;
         const std::string condition = tenant_condition(table.key, table.setting);
-        return fmt::format("CREATE POLICY {} ON {} TO {} USING ({}) WITH CHECK ({}); {}", tenant_policy, label, role,
-                           condition, condition, enable);
+        // There may be one of that name, for other roles.
+        Rows taken = own_query("SELECT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = $1 AND p.polname = $2)",
+                               {oid, text_value(tenant_policy)});
+        const std::string name = tenant_policy + std::string(taken.boolean(0, 1) ? "_2" : "");
+        return fmt::format("CREATE POLICY {} ON {} TO {} USING ({}) WITH CHECK ({}); {}", name, label, role, condition,
+                           condition, enable);
     }
     if (owns && !forced)
         return is_owner ? fmt::format("ALTER TABLE {} FORCE ROW LEVEL SECURITY;", label)

@@ -50,6 +50,7 @@ private:
     std::int64_t written_for(const std::optional<std::string> &tenant) const;
     Outcome make(const ProbeSession &session, const Writing &writing, bool triggers);
     bool got_past(const Attempt &attempt) const;
+    bool no_right_here(const Attempt &attempt, bool may) const;
     void attack(const char *name, const ProbePair &pair, const ProbeSession &session, const Writing &writing);
 
     std::string insert_into(const ProbeSample &row, const std::optional<std::string> &tenant,
