@@ -133,6 +133,7 @@ ALTER TABLE customers RENAME CONSTRAINT customers_tenant_id_key TO "renamed too"
 ALTER TABLE customers RENAME COLUMN id TO customer_no;
 ALTER TABLE customers RENAME TO clients;
 SELECT check_name, status, actual FROM tenantmig.verify('keys') WHERE check_name ~ '^composite' ORDER BY 1;
+SELECT check_name, status, actual FROM tenantmig.isolation_criteria('keys') WHERE check_name ~ '^composite' ORDER BY 1;
 ALTER TABLE clients RENAME TO customers;
 ALTER TABLE customers RENAME COLUMN customer_no TO id;
 ALTER TABLE "Sales Orders" DISABLE TRIGGER ALL;

@@ -77,6 +77,7 @@ public:
     KeyPlanner(const core::IsolateStep &step, const std::vector<IsolateKeyTable> &tables, KeyItems stored)
         : step_(step), named_(tables) {
         plan_.items = std::move(stored);
+        rename();
         gather();
     }
 
@@ -100,6 +101,23 @@ private:
 
     void problem(std::string check, const char *state, std::string message, std::string detail, std::string hint) {
         plan_.problems.push_back({std::move(check), state, std::move(message), std::move(detail), std::move(hint)});
+    }
+
+    // Stored columns under the names that they have today.
+    void rename() {
+        const auto now = [&](const Site &site, std::vector<KeyedColumn> &columns) {
+            if (const auto table = plan_.items.find(site))
+                for (KeyedColumn &column : columns)
+                    column.name = plan_.items.name_of(site, *table, column);
+        };
+        for (UniqueItem &item : plan_.items.uniques)
+            now(item.table, item.columns);
+        for (ReferenceItem &item : plan_.items.references)
+            for (ForeignKeyShape *shape : {&item.old, &item.made}) {
+                now(item.from, shape->columns);
+                now(item.from, shape->cleared);
+                now(item.to, shape->targets);
+            }
     }
 
     // ---- tables
