@@ -189,7 +189,25 @@ GRANT INSERT ("Tenant ID", email, gone), UPDATE ("Tenant ID", email, gone) ON "C
 ALTER TABLE orders ADD CONSTRAINT no_overlap EXCLUDE USING gist (period WITH &&);
 EXECUTE probe('exclusion');
 SELECT DISTINCT remedy FROM tenantmig.probe_isolation(role => 'pk_app', tenant_root => 'companies', tables => '{orders}') WHERE attack = 'exclusion' AND status = 'FAIL';
+-- Without row-level security the error shows the other row's values, too.
+ALTER TABLE orders DISABLE ROW LEVEL SECURITY;
+GRANT SELECT ON orders TO pk_app;
+EXECUTE probe('exclusion');
+ALTER TABLE orders ENABLE ROW LEVEL SECURITY;
+-- What refuses everything decides nothing.
+CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION refuse();
+EXECUTE probe('exclusion');
+DROP TRIGGER refuse ON orders;
 ALTER TABLE orders DROP CONSTRAINT no_overlap;
+-- Nor does a table that one tenant alone has rows in.
+CREATE TABLE lonely ("Tenant ID" integer NOT NULL REFERENCES companies, code text UNIQUE, customer_id integer REFERENCES "Cust""omers");
+INSERT INTO lonely VALUES (1, 'a', 1);
+GRANT SELECT, INSERT ON lonely TO pk_app;
+SELECT isolate('lonely');
+SELECT relation, attack, tenant, victim, seen, status
+FROM tenantmig.probe_isolation(role => 'pk_app', tenant_root => 'companies', tables => '{"\"Cust\"\"omers\"",lonely}')
+WHERE attack IN ('foreign_key', 'referenced_row', 'unique') AND relation ~ 'lonely';
+DROP TABLE lonely;
 
 -- What is not tried is no PASS; one tenant alone is an error.
 ALTER TABLE orders DROP CONSTRAINT orders_customer, ADD CONSTRAINT orders_customer FOREIGN KEY (customer_id) REFERENCES "Cust""omers";

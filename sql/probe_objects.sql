@@ -115,6 +115,11 @@ CREATE VIEW po_views.open AS SELECT id, name FROM "It""ems" WHERE "Tenant" = nul
 CREATE VIEW po_views.hidden WITH (security_barrier) AS SELECT id, (SELECT count(*) FROM events) AS all_events FROM "It""ems" WHERE "Tenant" = nullif(current_setting('tenantmig.tenant', true), '')::integer;
 GRANT SELECT ON ALL TABLES IN SCHEMA po_views TO po_app;
 EXECUTE probe('^view');
+-- A view of which the role may read one column only.
+CREATE VIEW po_views.some AS SELECT * FROM "It""ems";
+GRANT SELECT (id) ON po_views.some TO po_app;
+EXECUTE probe('^view .*some');
+DROP VIEW po_views.some;
 -- Writing through views: past the policies, under them, with a check option, by a trigger.
 GRANT INSERT, UPDATE, DELETE ON po_views.asks, po_views.barrier, po_views.open TO po_app;
 CREATE VIEW po_views.checked WITH (security_barrier) AS SELECT "Tenant", id, name FROM "It""ems" WHERE "Tenant" = nullif(current_setting('tenantmig.tenant', true), '')::integer WITH CHECK OPTION;
@@ -171,6 +176,9 @@ SELECT FROM tenantmig.grant_access('po_watchers', 'viewer');
 SELECT relation, attack, seen <> '' AS seen, status, remedy FROM tenantmig.probe_isolation(role => 'po_app', tenant_root => 'companies', tables => '{events}') WHERE attack = 'own_tables';
 DROP OWNED BY po_watchers;
 EXECUTE probe('^own_tables');
+GRANT pg_read_all_data TO po_app;
+EXECUTE remedy('own_tables');
+REVOKE pg_read_all_data FROM po_app;
 
 -- Nothing has been changed by any of it.
 SELECT digest() = :'before' AS undone;

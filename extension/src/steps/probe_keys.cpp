@@ -140,8 +140,14 @@ private:
     }
 
     struct Verdict {
-        bool told = false, silent = false; // neither: nothing is known
+        bool told = false;                          // a conflict: somebody has it
+        bool accepted = false;                      // the value stands twice: this index tells nothing
+        bool out_of_reach = false, unknown = false; // of one way to write
         std::string seen;
+
+        const char *status() const {
+            return told ? "FAIL" : accepted ? "PASS" : unknown || !out_of_reach ? "SKIP" : "PASS";
+        }
     };
 
     bool violates(const Attempt &attempt) const {
@@ -149,16 +155,36 @@ private:
                index_.constraint_names.contains(attempt.constraint);
     }
 
-    void judge(Verdict &verdict, const char *how, const Attempt &attempt) const {
+    // DETAIL of a conflict shows values; row-level security keeps it back.
+    Attempt carry_out(const ProbePair &pair, const std::string &sql, const std::vector<Value> &values,
+                      bool *detail) const {
+        return probe_.attempt_work(probe_.session(of_, pair.tenant), [&] {
+            Attempt result;
+            try {
+                result.rows = static_cast<std::int64_t>(run_query(sql, values).size());
+            } catch (const PgError &error) {
+                const char *text = error.data()->detail;
+                *detail = text && std::string_view(text).find(")=(") != std::string_view::npos; // (columns)=(values)
+                throw;
+            }
+            return result;
+        });
+    }
+
+    void judge(Verdict &verdict, const char *how, const Attempt &attempt, bool detail) const {
         const std::string seen = fmt::format("{}: {}", how, short_form(attempt));
         if (violates(attempt)) {
             verdict.told = true;
+            verdict.seen = seen + (detail ? "; DETAIL shows values" : "");
+        } else if (!attempt.refused() && attempt.rows > 0 && index_.predicate.empty()) {
+            verdict.accepted = true;
             verdict.seen = seen;
-        } else if (!attempt.refused() && attempt.rows > 0 && !verdict.told && index_.predicate.empty()) {
-            verdict.silent = true;
-            verdict.seen = seen;
-        } else if (!verdict.told && !verdict.silent)
-            verdict.seen = attempt.refused() || attempt.rows == 0 ? seen : "no row that the index contains was found";
+        } else {
+            verdict.unknown = true;
+            if (!verdict.accepted)
+                verdict.seen =
+                    attempt.refused() || attempt.rows == 0 ? seen : "no row that the index contains was found";
+        }
     }
 
     // The victim's rows, one for each combination of the columns of a partial index's predicate. `own`: columns that
@@ -203,17 +229,28 @@ private:
             if (verdict.seen.empty())
                 verdict.seen =
                     rows ? "the victim has no row whose values could be met" : "the owner's rows can't be read";
-            verdict.silent = verdict.silent || (rows && !fixed.empty());
+            (rows && !fixed.empty() ? verdict.out_of_reach : verdict.unknown) = true;
             return;
         }
         for (const SampleRow &victim : *rows) {
             const RowValues changed = changes(victim, fixed, right);
             const auto statement = right == &ColumnRights::update ? update_of(table_, own, changed)
                                                                   : insert_of(probe_, table_, own, changed);
-            if (!statement) continue;
-            const Attempt attempt = probe_.attempt(probe_.session(of_, pair.tenant), statement->sql, statement->values);
-            judge(verdict, how, attempt);
-            if (verdict.told) return;
+            if (!statement) {
+                verdict.unknown = true;
+                continue;
+            }
+            bool detail = false;
+            const Attempt attempt = carry_out(pair, statement->sql, statement->values, &detail);
+            judge(verdict, how, attempt, detail);
+            if (!verdict.told) continue;
+            if (right == &ColumnRights::insert) {
+                // Nor is an error needed to be told: INSERT 0 0.
+                const Attempt quiet =
+                    carry_out(pair, statement->sql + " ON CONFLICT DO NOTHING", statement->values, &detail);
+                if (!quiet.refused() && quiet.rows == 0) verdict.seen += "; ON CONFLICT DO NOTHING: no row";
+            }
+            return;
         }
     }
 
@@ -228,10 +265,7 @@ private:
         if (verdict.seen.empty()) verdict.seen = "no statement could be made";
         probe_.add(&of_, {}, attack(), index_.name, &pair, expected(),
                    fmt::format("{}{}", verdict.seen, verdict.told ? "" : fmt::format(" ({})", index_.name)),
-                   verdict.told     ? "FAIL"
-                   : verdict.silent ? "PASS"
-                                    : "SKIP",
-                   verdict.told ? remedy() : "");
+                   verdict.status(), verdict.told ? remedy() : "");
     }
 
     // The columns that a role may be given, all but those of the index.

@@ -197,7 +197,7 @@ void probe_own_schema(Probe &probe) {
         "END, ', ') FROM pg_namespace n, aclexplode(n.nspacl) a WHERE n.nspname = 'tenantmig' AND CASE WHEN a.grantee "
         "= 0 THEN true ELSE a.grantee <> n.nspowner AND pg_has_role($1::oid, a.grantee, 'USAGE') END",
         {bigint_value(static_cast<std::int64_t>(probe.role()))});
-    const std::string given = grantees.text_or(0, 1, probe.role_label());
+    const std::string given = grantees.text_or(0, 1);
     if (rows.empty()) {
         probe.add(nullptr, "tenantmig", "own_tables", {}, nullptr, "no right on them", "none", "PASS", {});
         return;
@@ -206,11 +206,14 @@ void probe_own_schema(Probe &probe) {
     for (std::size_t i = 0; i < rows.size(); i++)
         names += (names.empty() ? "" : ", ") + rows.text_or(i, 1);
     const std::int64_t more = rows.bigint(0, 2) - static_cast<std::int64_t>(rows.size());
-    probe.add(nullptr, "tenantmig", "own_tables", {}, nullptr, "no right on them",
-              more > 0 ? fmt::format("{} and {} more: values of every tenant", names, more)
-                       : names + ": values of every tenant",
-              "FAIL",
-              fmt::format("REVOKE ALL ON ALL TABLES IN SCHEMA tenantmig FROM {0}; REVOKE ALL ON ALL ROUTINES IN SCHEMA "
+    probe.add(
+        nullptr, "tenantmig", "own_tables", {}, nullptr, "no right on them",
+        more > 0 ? fmt::format("{} and {} more: values of every tenant", names, more)
+                 : names + ": values of every tenant",
+        "FAIL",
+        grantees.is_null(0, 1)
+            ? fmt::format("REVOKE pg_read_all_data FROM {};", probe.role_label())
+            : fmt::format("REVOKE ALL ON ALL TABLES IN SCHEMA tenantmig FROM {0}; REVOKE ALL ON ALL ROUTINES IN SCHEMA "
                           "tenantmig FROM {0}; REVOKE ALL ON SCHEMA tenantmig FROM {0};",
                           given));
 }

@@ -23,10 +23,10 @@ std::vector<ReachedRole> reached_roles(const Probe &probe) {
     // Whom it may grant to itself, it can become as well.
     Rows rows = own_query(
         fmt::format("SELECT r.oid::bigint, r.rolname, r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolreplication, "
-                    "pg_has_role($1::oid, r.oid, 'USAGE'), pg_has_role($1::oid, r.oid, '{}') FROM pg_roles r WHERE "
+                    "pg_has_role($1::oid, r.oid, 'USAGE'), pg_has_role($1::oid, r.oid, '{0}') FROM pg_roles r WHERE "
                     "r.oid = $1::oid OR (NOT (SELECT s.rolsuper FROM pg_roles s WHERE s.oid = $1::oid) AND "
-                    "(pg_has_role($1::oid, r.oid, 'MEMBER') OR pg_has_role($1::oid, r.oid, 'MEMBER WITH ADMIN "
-                    "OPTION'))) ORDER BY r.oid <> $1::oid, r.rolname",
+                    "(pg_has_role($1::oid, r.oid, 'USAGE') OR pg_has_role($1::oid, r.oid, '{0}') OR "
+                    "pg_has_role($1::oid, r.oid, 'MEMBER WITH ADMIN OPTION'))) ORDER BY r.oid <> $1::oid, r.rolname",
                     PG_VERSION_NUM >= 160000 ? "SET" : "MEMBER"),
         {oid_value(probe.role())});
     std::vector<ReachedRole> result;
