@@ -50,7 +50,9 @@ std::vector<Reference> read_references(const Probe &probe) {
 }
 
 bool word_ends(const std::string &text, std::size_t before, std::size_t after) {
-    const auto letter = [&](std::size_t at) { return std::isalnum(static_cast<unsigned char>(text[at])) != 0; };
+    const auto letter = [&](std::size_t at) {
+        return text[at] == '_' || std::isalnum(static_cast<unsigned char>(text[at])) != 0; // table_9 holds no 9
+    };
     return (before == 0 || !letter(before - 1)) && (after >= text.size() || !letter(after));
 }
 
