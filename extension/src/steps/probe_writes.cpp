@@ -161,6 +161,7 @@ void ProbeWriter::attack(const char *name, const ProbePair &pair, const ProbeSes
         if (attempt.undecided()) return add(attempt.shown() + note, "SKIP"), true;
         if (policy_refuses(attempt)) return add(attempt.shown() + note, "PASS"), true;
         if (!writing.behind && attempt.sqlstate.starts_with("23")) return add(attempt.shown() + note, "PASS"), true;
+        if (writing.malformed && attempt.sqlstate.starts_with("22")) return add(attempt.shown() + note, "PASS"), true;
         if (writing.tolerant && attempt.refused()) return add(attempt.shown() + note, "PASS"), true;
         if (got_past(attempt) && before_triggers_)
             return add(attempt.shown() + ", behind the policies, but a trigger may have changed the row" + note,
@@ -188,7 +189,7 @@ void ProbeWriter::attack(const char *name, const ProbePair &pair, const ProbeSes
     }
     // A trigger, or whatever it calls, has refused before the policies were asked. They are asked once more without.
     const Outcome second = make(session, writing, false);
-    if (policy_refuses(second.attempt)) {
+    if (policy_refuses(second.attempt) || (writing.malformed && second.attempt.sqlstate.starts_with("22"))) {
         add(fmt::format("{} (a trigger refuses first: {})", second.attempt.shown(), first.attempt.sqlstate), "PASS");
         return;
     }
@@ -237,18 +238,19 @@ ProbeSample ProbeWriter::fresh_copy(const ProbeSample &row) const {
 }
 
 void ProbeWriter::inserts(const ProbePair &pair, const ProbeSession &session, const ProbeSample &row,
-                          const char *suffix) {
+                          const std::string &suffix) {
     const bool may = access_.usage && access_.inserts.contains(table_.key.number);
     Writing writing;
     writing.command = 'a';
     writing.may = may;
     writing.looks = Looks::written;
+    writing.malformed = suffix == "_malformed";
     writing.tenant = pair.victim;
     writing.expected = fmt::format("no new row of tenant {}", pair.victim);
     writing.done = "1 row of the victim written";
     writing.sql = insert_into(row, pair.victim, writing.values, true);
-    attack(*suffix ? "insert_unset" : "insert", pair, session, writing);
-    if (*suffix) return;
+    attack(("insert" + suffix).c_str(), pair, session, writing);
+    if (!suffix.empty()) return;
 
     Writing merge = writing;
     merge.values.clear();
@@ -318,7 +320,7 @@ std::string ProbeWriter::insert_as_tenant(const ProbeSample &row, const std::str
 
 // Changes, deletes and locks the victim's row.
 void ProbeWriter::hits(const ProbePair &pair, const ProbeSession &session, const ProbeSample &victim,
-                       const char *suffix) {
+                       const std::string &suffix) {
     std::vector<Value> found;
     const std::string place = sample_is(table_, victim, found);
     found.push_back(key(pair.victim));
@@ -328,6 +330,7 @@ void ProbeWriter::hits(const ProbePair &pair, const ProbeSession &session, const
     update.command = 'w';
     update.looks = Looks::touched;
     update.sample = &victim;
+    update.malformed = suffix == "_malformed";
     update.values = found;
     update.may = finds && access_.updates.contains(updated_) && access_.reads_column(updated_);
     update.expected = fmt::format("0 rows: {} is of tenant {}", sample_label(table_, victim), pair.victim);
@@ -336,13 +339,9 @@ void ProbeWriter::hits(const ProbePair &pair, const ProbeSession &session, const
     removal.command = 'd';
     removal.may = finds && access_.removal;
     removal.sql = fmt::format("DELETE FROM {} AS t WHERE {}", relation(), condition);
-    if (*suffix) {
-        attack("update_unset", pair, session, update);
-        attack("delete_unset", pair, session, removal);
-        return;
-    }
-    attack("update", pair, session, update);
-    attack("delete", pair, session, removal);
+    attack(("update" + suffix).c_str(), pair, session, update);
+    attack(("delete" + suffix).c_str(), pair, session, removal);
+    if (!suffix.empty()) return;
 
     Writing returning = removal;
     returning.sql += fmt::format(" RETURNING t.{}, t.ctid", quoted(table_.key.name));
@@ -487,6 +486,8 @@ void ProbeWriter::run() {
                    fmt::format("Replace the rules of {} by triggers.", table_.table.label()));
         return;
     }
+    const std::pair<const char *, std::optional<std::string>> nobodies[] = {
+        {"_unset", std::nullopt}, {"_empty", ""}, {"_malformed", "not a tenant!"}};
     std::set<std::string> tenants, victims;
     for (const ProbePair &pair : pairs) {
         const auto victim = probe_sample(probe_, table_, pair.victim);
@@ -509,9 +510,11 @@ void ProbeWriter::run() {
         if (first) reaches(pair.tenant);
         if (victims.empty()) {
             const ProbePair nobody{{}, pair.victim};
-            const ProbeSession unset = probe_.session(table_, std::nullopt);
-            inserts(nobody, unset, copy, "_unset");
-            hits(nobody, unset, *victim, "_unset");
+            for (const auto &[suffix, tenant] : nobodies) {
+                const ProbeSession none = probe_.session(table_, tenant);
+                inserts(nobody, none, copy, suffix);
+                hits(nobody, none, *victim, suffix);
+            }
         }
         victims.insert(pair.victim);
     }

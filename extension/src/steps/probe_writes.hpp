@@ -25,8 +25,9 @@ private:
         bool may = true;                     // by its grants the role may run the statement
         std::string expected;
         const char *done = nullptr;
-        bool behind = true;               // an error of a constraint shows that the policies let the row pass
-        bool tolerant = false;            // an error of any kind refuses it
+        bool behind = true;     // an error of a constraint shows that the policies let the row pass
+        bool tolerant = false;  // an error of any kind refuses it
+        bool malformed = false; // the setting is: a policy that can't read it refuses with an error of class 22
         const char *unsupported = "SKIP"; // what 0A000 means
     };
     struct Outcome {
@@ -57,10 +58,10 @@ private:
                             std::vector<Value> &values, bool whole) const;
     std::string insert_as_tenant(const ProbeSample &row, const std::string &tenant, std::vector<Value> &values) const;
     ProbeSample fresh_copy(const ProbeSample &row) const;
-    void inserts(const ProbePair &pair, const ProbeSession &session, const ProbeSample &row, const char *suffix);
+    void inserts(const ProbePair &pair, const ProbeSession &session, const ProbeSample &row, const std::string &suffix);
     void insert_null(const ProbePair &pair, const ProbeSession &session, const ProbeSample &row);
     void conflicts(const ProbePair &pair, const ProbeSession &session, const ProbeSample &victim);
-    void hits(const ProbePair &pair, const ProbeSession &session, const ProbeSample &victim, const char *suffix);
+    void hits(const ProbePair &pair, const ProbeSession &session, const ProbeSample &victim, const std::string &suffix);
     void moves(const ProbePair &pair, const ProbeSession &session, const ProbeSample &own);
     void returning_query(const ProbePair &pair, const ProbeSession &session, const ProbeSample &own);
     void reaches(const std::string &tenant);
