@@ -15,6 +15,7 @@ CREATE TABLE orders (customer_id integer, company_id integer);
 INSERT INTO companies VALUES (1), (2);
 INSERT INTO customers SELECT generate_series(1, 10);
 INSERT INTO orders SELECT n, 1 FROM generate_series(1, 8) n;
+CREATE ROLE regress_bad_app;
 SELECT tenantmig.create_migration('{"migration": "m", "tenants": {"table": "companies"}, "steps": [{"backfill": {"table": "customers", "column": "company_id",
   "sources": [{"via": "orders.customer_id", "tenant": "company_id"}]}}]}');
 SELECT tenantmig.create_migration('{"migration": "finished", "tenants": {"table": "companies"}, "steps": [{"backfill": {"table": "customers", "column": "company_id",
@@ -46,16 +47,25 @@ INSERT INTO helper.bad (argument, value)
   UNION ALL SELECT a, 'NULL' FROM unnest(ARRAY['proofs', 'maintenance']) a
   UNION ALL SELECT 'to_step', v FROM unnest(ARRAY['-1', '2', '2147483647', '-2147483648']) v
   UNION ALL SELECT 'steps', v FROM unnest(ARRAY['0', '-1', '-2147483648']) v
+  UNION ALL SELECT 'tables', v FROM unnest(ARRAY['NULL', '''{}''', '''{NULL}''', '''{missing}''', '''{customers,customers}''', '''{customers,""}''', '''{a.b.c}''', '''{pg_catalog.pg_class}''']) v
+  UNION ALL SELECT 'role', v FROM unnest(ARRAY['NULL', '''''', '''nobody''', '''public''', '''regress_bad_app,''', '''a.b''', '''"a''', '''regress_bad_app; DROP TABLE customers''', 'repeat(''r'', 64)']) v
+  UNION ALL SELECT 'super_role', v FROM unnest(ARRAY['''''', '''nobody''', '''public''', '''regress_bad_app''']) v
+  UNION ALL SELECT 'tenants', v FROM unnest(ARRAY['''''', '''missing''', '''companies; DROP TABLE customers''']) v
+  UNION ALL SELECT 'setting', v FROM unnest(ARRAY['NULL', '''''', '''tenant''', '''a.b c''', '''a.''', 'repeat(''a.b'', 1000)']) v
+  UNION ALL SELECT 'null_keys', v FROM unnest(ARRAY['NULL', '''''', '''keep''', '''HIDE''']) v
+  UNION ALL SELECT 'force', 'NULL'
   UNION ALL SELECT 'max_count_change', v FROM unnest(ARRAY['NULL', '-0.01', '''NaN''', '''-Infinity''', '-1e300']) v;
 
 -- The calls: one argument bad, the others good.
 CREATE VIEW helper.calls AS
   SELECT p.proname, b.argument, b.number,
     format('%s tenantmig.%I(%s%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.proname,
-      CASE WHEN b.argument IN ('name', 'run') THEN '' WHEN 'run' = ANY (p.proargnames) THEN 'run => 1, ' ELSE 'name => ''m'', ' END,
+      CASE WHEN p.proname = 'isolate' THEN (SELECT string_agg(g, '') FROM unnest('{tables,role,tenants}'::text[], ARRAY['tables => ''{customers}'', ', 'role => ''regress_bad_app'', ', 'tenants => ''companies'', ']) AS o (a, g) WHERE a <> b.argument)
+           WHEN b.argument IN ('name', 'run') THEN '' WHEN 'run' = ANY (p.proargnames) THEN 'run => 1, ' ELSE 'name => ''m'', ' END,
       b.argument || ' => ' || b.value) AS command
   FROM pg_proc p, unnest(p.proargnames) name JOIN helper.bad b ON b.argument = name
-  WHERE p.pronamespace = 'tenantmig'::regnamespace AND (p.prokind = 'p' OR p.proname IN ('start', 'resume', 'pause', 'cancel'));
+  WHERE p.pronamespace = 'tenantmig'::regnamespace AND (p.prokind = 'p' OR p.proname IN ('start', 'resume', 'pause', 'cancel'))
+    AND NOT (p.proname = 'isolate' AND b.argument = 'name' AND b.value !~ '^(NULL|''\s*''|E''|repeat)'); -- it makes one of that name
 SELECT 'no bad value is known for ' || p.proname || '(' || name || ')' FROM pg_proc p, unnest(p.proargnames) name
 WHERE p.pronamespace = 'tenantmig'::regnamespace AND p.prokind = 'p' AND name NOT IN (SELECT argument FROM helper.bad);
 SELECT count(*) > 90 FROM helper.calls;
@@ -80,3 +90,4 @@ SELECT state, assigned, orphans FROM tenantmig.runs WHERE migration = 'm';
 
 DROP SCHEMA bad_input, helper CASCADE;
 DROP EXTENSION tenantmig;
+DROP ROLE regress_bad_app;

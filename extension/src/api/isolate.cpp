@@ -17,7 +17,7 @@ IsolateArguments read_arguments(FunctionCallInfo call) {
     const Arguments given(call);
     IsolateArguments arguments;
     if (given.is_null(0))
-        throw Error(sqlstate::null_value_not_allowed, "argument \"tables\" must not be NULL", {},
+        throw Error(sqlstate::null_value_not_allowed, "argument \"tables\" must not be null", {},
                     "Name the tables: ARRAY['customers', 'orders'].");
     {
         SpiSession spi;

@@ -123,8 +123,9 @@ std::string isolate_spec(const IsolateArguments &arguments) {
         tenants = Json::parse(existing->spec).at("tenants").at("table").get<std::string>();
     else
         tenants = find_root(arguments.tables, arguments.name);
+    const std::vector<std::string> roles = split_roles(arguments.role);
     Json step = {{"tables", arguments.tables},
-                 {"role", split_roles(arguments.role)},
+                 {"role", roles.size() == 1 ? Json(roles.front()) : Json(roles)},
                  {"setting", arguments.setting},
                  {"force", arguments.force},
                  {"null_keys", arguments.null_keys}};
