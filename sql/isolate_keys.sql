@@ -2,6 +2,8 @@
 -- Catalogue and rows are compared with plain SQL.
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tenantmig CASCADE;
+CREATE EXTENSION tenantmig;
 CREATE SCHEMA iskeys;
 SET search_path = iskeys;
 CREATE ROLE tenantmig_keys_app;

@@ -2,6 +2,8 @@
 -- themselves. What stands afterwards is what PostgreSQL makes of the same definitions on empty tables; the way back leads to what there was.
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tenantmig CASCADE;
+CREATE EXTENSION tenantmig;
 SET datestyle = iso;
 CREATE SCHEMA iskparts;
 SET search_path = iskparts;

@@ -2,6 +2,8 @@
 \set SHOW_CONTEXT never
 \set VERBOSITY default
 SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS tenantmig CASCADE;
+CREATE EXTENSION tenantmig;
 CREATE SCHEMA iskrefuse;
 SET search_path = iskrefuse;
 CREATE ROLE tenantmig_keys_app;
