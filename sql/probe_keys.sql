@@ -71,6 +71,11 @@ END $f$;
 EXECUTE probe('');
 SELECT count(*) AS remedies FROM tenantmig.probe_isolation(role => 'pk_app', tenant_root => 'companies', tables => '{"\"Cust\"\"omers\"",orders,lines}') WHERE attack IN ('foreign_key', 'unique') AND remedy <> '';
 
+-- A name that holds the values that are tried is no difference between two answers.
+ALTER TABLE orders RENAME CONSTRAINT orders_customer TO "of 5 or 1";
+EXECUTE probe('foreign_key.*orders');
+ALTER TABLE orders RENAME CONSTRAINT "of 5 or 1" TO orders_customer;
+
 -- A foreign key without the tenant key: another tenant's customer can be referred to, one that is nowhere can't.
 ALTER TABLE orders DROP CONSTRAINT orders_customer, ADD CONSTRAINT "Orders ""fk" FOREIGN KEY (customer_id) REFERENCES "Cust""omers";
 EXECUTE probe('foreign_key.*orders');

@@ -3,6 +3,7 @@
 #include "steps/probe_keys.hpp"
 
 #include "catalog/own_tables.hpp"
+#include "steps/probe_reach.hpp"
 
 namespace tenantmig {
 
@@ -278,8 +279,8 @@ private:
             if (table_.may(&ColumnRights::update, column.number))
                 update += (update.empty() ? "" : ", ") + quoted(column.name);
         }
-        std::string sql =
-            fmt::format("REVOKE INSERT, UPDATE ON {} FROM {};", table_.table.label(), probe_.role_label());
+        std::string sql = take_back(probe_, table_.table.oid, table_.table.label(), {"INSERT", "UPDATE"});
+        if (!sql.starts_with("REVOKE INSERT")) return sql; // of a membership
         std::string grant;
         if (!insert.empty()) grant = fmt::format("INSERT ({})", insert);
         if (!update.empty()) grant += fmt::format("{}UPDATE ({})", grant.empty() ? "" : ", ", update);

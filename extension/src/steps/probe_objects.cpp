@@ -23,9 +23,9 @@ public:
             return;
         }
         if (member_.may_read) read();
-        if (member_.may_insert) write("INSERT", {});
-        if (member_.may_update) write("UPDATE", {of_.key.name});
-        if (member_.may_delete) write("DELETE", {});
+        if (member_.may_insert) write("INSERT", 'a', {});
+        if (member_.may_update) write("UPDATE", 'w', {of_.key.name});
+        if (member_.may_delete) write("DELETE", 'd', {});
     }
 
 private:
@@ -41,15 +41,6 @@ private:
     void add(const char *attack, const ProbePair *pair, const std::string &seen, const char *status,
              const std::string &remedy) const {
         probe_.add(nullptr, member_.label(), attack, {}, pair, "nothing of other tenants", seen, status, remedy);
-    }
-
-    std::string remedy() const {
-        if (member_.above) return fmt::format("REVOKE ALL ON {} FROM {};", member_.label(), probe_.role_label());
-        const std::string condition = tenant_condition(of_.key, of_.setting);
-        return fmt::format(
-            "CREATE POLICY {0} ON {1} TO {2} USING ({3}) WITH CHECK ({3}); ALTER TABLE {1} ENABLE ROW LEVEL "
-            "SECURITY, FORCE ROW LEVEL SECURITY;",
-            tenant_policy, member_.label(), probe_.role_label(), condition);
     }
 
     // A tenant that has rows here, and another one that looks for them.
@@ -103,14 +94,16 @@ private:
                                                             member_.target(), key_, equality_operator(of_.key.type)),
                                                 {Probe::key_value(of_, tenants->victim)});
             if (!attempt.refused() && attempt.rows > 0)
-                return add(attack(), shown, attempt.shown() + " of the victim", "FAIL", remedy());
+                return add(attack(), shown, attempt.shown() + " of the victim", "FAIL",
+                           member_remedy(probe_, member_, 'r'));
             if (attempt.undecided()) return add(attack(), shown, attempt.shown(), "SKIP", {});
         }
         const Attempt none =
             probe_.read(probe_.session(of_, std::nullopt), fmt::format("SELECT FROM {} LIMIT 1000", member_.target()));
         if (!none.refused() && none.rows > 0)
-            return add(attack(), shown, fmt::format("{} without a tenant", none.shown()), "FAIL", remedy());
-        if (open) return add(attack(), shown, "no policy holds for it", "FAIL", remedy());
+            return add(attack(), shown, fmt::format("{} without a tenant", none.shown()), "FAIL",
+                       member_remedy(probe_, member_, 'r'));
+        if (open) return add(attack(), shown, "no policy holds for it", "FAIL", member_remedy(probe_, member_, 'r'));
         if (!uses.problem.empty()) return add(attack(), shown, uses.problem, "SKIP", {});
         if (tenants) return add(attack(), shown, "0 rows of the victim", "PASS", {});
         if (!uses.all.empty() && uses.all.front().denied)
@@ -125,11 +118,11 @@ private:
             same ? "PASS" : "SKIP", {});
     }
 
-    void write(const char *command, const std::vector<std::string> &columns) {
+    void write(const char *command, char code, const std::vector<std::string> &columns) {
         const WriteVerdict verdict = judge_write(probe_, of_, family_, command, member_.label(), columns);
         const std::string name = write_attack(attack(), command);
         add(name.c_str(), nullptr, verdict.seen, verdict.status,
-            std::string_view(verdict.status) == "FAIL" ? remedy() : "");
+            std::string_view(verdict.status) == "FAIL" ? member_remedy(probe_, member_, code) : "");
     }
 };
 } // namespace
@@ -157,7 +150,8 @@ void probe_sequences(Probe &probe) {
         "d.refobjid, f.adrelid FROM pg_attrdef f JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = "
         "f.oid AND d.refclassid = 'pg_class'::regclass) SELECT n.nspname, s.relname, min(u.of::bigint), p.usage AND "
         "has_sequence_privilege($2::oid, s.oid, 'SELECT'), p.usage AND has_sequence_privilege($2::oid, s.oid, "
-        "'UPDATE') FROM used u JOIN pg_class s ON s.oid = u.sequence AND s.relkind = 'S' JOIN pg_namespace n ON n.oid "
+        "'UPDATE'), s.oid::bigint FROM used u JOIN pg_class s ON s.oid = u.sequence AND s.relkind = 'S' JOIN "
+        "pg_namespace n ON n.oid "
         "= s.relnamespace, has_schema_privilege($2::oid, n.oid, 'USAGE') AS p (usage) WHERE u.of = ANY ($1::oid[]) "
         "GROUP BY s.oid, n.nspname, s.relname, p.usage ORDER BY 1, 2",
         {text_array_value(std::span<const std::string>(oids)), bigint_value(static_cast<std::int64_t>(probe.role()))});
@@ -176,7 +170,7 @@ void probe_sequences(Probe &probe) {
         if (writes) seen = (reads ? seen + "; " : "") + "UPDATE: setval() is for all tenants";
         probe.add(nullptr, label, "sequence", {}, nullptr, "at most USAGE", seen, reads || writes ? "FAIL" : "PASS",
                   reads || writes
-                      ? fmt::format("REVOKE SELECT, UPDATE ON SEQUENCE {} FROM {};", label, probe.role_label())
+                      ? take_back(probe, static_cast<Oid>(rows.bigint(i, 6)), "SEQUENCE " + label, {"SELECT", "UPDATE"})
                       : "");
     }
 }

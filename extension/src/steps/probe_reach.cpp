@@ -1,6 +1,7 @@
 #include "steps/probe_reach.hpp"
 
 #include "catalog/own_tables.hpp"
+#include "steps/probe_attack.hpp"
 
 #include <cctype>
 
@@ -109,6 +110,50 @@ WriteVerdict judge_write(const Probe &probe, const ProbeTable &table, const Prob
         return {"PASS", fmt::format("a policy of {} holds", name), use.relation};
     }
     return {"SKIP", "what it writes can't be told", InvalidOid};
+}
+
+std::string take_back(const Probe &probe, Oid relation, const std::string &what,
+                      const std::vector<std::string> &privileges) {
+    Rows rows = own_query(
+        "SELECT DISTINCT g.grantee NOT IN (0, $2::oid), CASE WHEN g.grantee = 0 THEN 'PUBLIC' WHEN g.grantee = $2::oid "
+        "THEN quote_ident(pg_get_userbyid(g.grantee)) ELSE (SELECT quote_ident(r.rolname) FROM pg_auth_members m JOIN "
+        "pg_roles r ON r.oid = m.roleid WHERE m.member = $2::oid AND pg_has_role(m.roleid, g.grantee, 'USAGE') ORDER "
+        "BY m.roleid = g.grantee DESC, 1 LIMIT 1) END FROM (SELECT (aclexplode(c.relacl)).* FROM pg_class c WHERE "
+        "c.oid = $1::oid UNION ALL SELECT (aclexplode(a.attacl)).* FROM pg_attribute a WHERE a.attrelid = $1::oid) g "
+        "JOIN pg_class c ON c.oid = $1::oid WHERE g.privilege_type = ANY ($3) AND g.grantee <> c.relowner AND CASE "
+        "WHEN g.grantee = 0 THEN true ELSE pg_has_role($2::oid, g.grantee, 'USAGE') END ORDER BY 1, 2",
+        {bigint_value(static_cast<std::int64_t>(relation)), bigint_value(static_cast<std::int64_t>(probe.role())),
+         text_array_value(std::span<const std::string>(privileges))});
+    std::string direct, members;
+    for (std::size_t i = 0; i < rows.size(); i++)
+        if (!rows.boolean(i, 1))
+            direct += (direct.empty() ? "" : ", ") + rows.text_or(i, 2);
+        else
+            members +=
+                fmt::format("{}REVOKE {} FROM {};", members.empty() ? "" : " ", rows.text_or(i, 2), probe.role_label());
+    if (direct.empty() && members.empty()) {
+        Rows all = own_query("SELECT r.rolname FROM pg_roles r WHERE r.rolname IN ('pg_read_all_data', "
+                             "'pg_write_all_data') AND pg_has_role($1::oid, r.oid, 'USAGE') ORDER BY 1 LIMIT 1",
+                             {bigint_value(static_cast<std::int64_t>(probe.role()))});
+        if (!all.empty()) return fmt::format("REVOKE {} FROM {};", all.text_or(0, 1), probe.role_label());
+        direct = probe.role_label();
+    }
+    if (direct.empty()) return members;
+    return fmt::format("REVOKE {} ON {} FROM {};{}{}", fmt::join(privileges, ", "), what, direct,
+                       members.empty() ? "" : " ", members);
+}
+
+std::string member_remedy(const Probe &probe, const FamilyMember &member, char command) {
+    if (member.above) return take_back(probe, member.oid, member.label(), {"SELECT", "INSERT", "UPDATE", "DELETE"});
+    ProbeTable table = *member.of;
+    if (table.table.oid != member.oid) {
+        auto itself = describe_table(member.oid);
+        const Column *key = itself ? itself->find(table.key.name) : nullptr;
+        if (!key) return "The table is gone: call probe_isolation again.";
+        table.key = *key;
+        table.table = std::move(*itself);
+    }
+    return policy_remedy(probe, table, command);
 }
 
 } // namespace tenantmig

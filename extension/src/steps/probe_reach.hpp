@@ -57,6 +57,13 @@ WriteVerdict judge_write(const Probe &probe, const ProbeTable &table, const Prob
 
 std::vector<std::string> oid_texts(const ProbeFamily &family);
 
+// SQL to paste. What takes these privileges from the role: a REVOKE from itself or PUBLIC, else of the membership that
+// gives them. `what`: "SEQUENCE public.ids", or a table's label.
+std::string take_back(const Probe &probe, Oid relation, const std::string &what,
+                      const std::vector<std::string> &privileges);
+// ... what makes policies hold for a table of the family; `command`: r, a, w, d.
+std::string member_remedy(const Probe &probe, const FamilyMember &member, char command);
+
 void probe_views(Probe &probe, const ProbeFamily &family);
 void probe_family(Probe &probe, const ProbeFamily &family); // partitions, children, tables above
 void probe_sequences(Probe &probe);

@@ -56,8 +56,10 @@ bool word_ends(const std::string &text, std::size_t before, std::size_t after) {
     return (before == 0 || !letter(before - 1)) && (after >= text.size() || !letter(after));
 }
 
-// What an attacker learns from the answer. Values that stand in it are those that he gave.
+// What an attacker learns from the answer. Values that stand in a text are those that he gave; of a constraint's error
+// its name says all.
 std::string told(const Attempt &attempt, const RowValues &given) {
+    if (!attempt.constraint.empty()) return attempt.sqlstate + "|" + attempt.constraint;
     std::string message = attempt.message;
     for (const auto &[number, value] : given)
         if (value && !value->empty())

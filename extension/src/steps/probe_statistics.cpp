@@ -71,7 +71,7 @@ void probe_statistics(Probe &probe, const ProbeFamily &family) {
             }
         }
         probe.add(nullptr, member.label(), "statistics", {}, nullptr, "pg_stats shows no values of its rows", seen,
-                  status, shown > 0 ? fmt::format("ALTER TABLE {} ENABLE ROW LEVEL SECURITY;", member.label()) : "");
+                  status, shown > 0 ? member_remedy(probe, member, 'r') : "");
     }
     probe_raw(probe, "pg_statistic");
     probe_raw(probe, "pg_statistic_ext_data");
