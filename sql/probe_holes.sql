@@ -114,6 +114,10 @@ SELECT * FROM holes.hole('ALTER ROLE regress_holes_app SET tenantmig.tenant = ''
 SELECT * FROM holes.hole('ALTER TABLE holes.events_2026 DISABLE ROW LEVEL SECURITY');
 SELECT * FROM holes.hole('CREATE TABLE holes.events_2027 PARTITION OF holes.events FOR VALUES FROM (''2027-01-01'') TO (''2028-01-01''); GRANT SELECT ON holes.events_2027 TO regress_holes_app; INSERT INTO holes.events VALUES (1, 1, ''2027-01-01'')');
 SELECT * FROM holes.hole('ALTER TABLE holes.lonely DISABLE ROW LEVEL SECURITY');
+-- an inheritance child with rows of the same identity: one row is touched, not two
+CREATE FUNCTION holes.two() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF (SELECT count(*) FROM gone) > 1 THEN RAISE EXCEPTION 'two rows'; END IF; RETURN NULL; END $$;
+SELECT * FROM holes.hole('CREATE TABLE holes.child () INHERITS (holes.customers); INSERT INTO holes.child SELECT * FROM holes.customers; ALTER POLICY tenant ON holes.customers USING (true);
+  CREATE TRIGGER two AFTER DELETE ON holes.customers REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION holes.two()');
 -- a constraint that refuses what the policy let pass
 SELECT * FROM holes.hole('ALTER POLICY tenant ON holes.customers WITH CHECK (true); ALTER TABLE holes.customers ADD CHECK (company_id = (id % 4)) NOT VALID');
 -- triggers: one that refuses before the policy is asked; one that hides a hole (nothing can be said); one that repairs the row

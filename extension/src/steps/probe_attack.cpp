@@ -195,8 +195,9 @@ std::optional<ProbeSample> probe_sample(const Probe &probe, const ProbeTable &ta
         list += ", t." + quoted(column.name);
     const Value key = Probe::key_value(table, tenant);
     const auto matrix = probe.as_owner(
-        table.table, fmt::format("SELECT {} FROM {} AS t WHERE {} LIMIT 1", list, table.table.sql(), key_is(table, 1)),
-        {{key}}, 1);
+        table.table,
+        fmt::format("SELECT {} FROM {} AS t WHERE {} LIMIT 1", list, table.table.target(), key_is(table, 1)), {{key}},
+        1);
     if (!matrix || matrix->empty()) return std::nullopt;
     const auto &row = matrix->front();
     sample.ctid = row.at(0).value_or("");

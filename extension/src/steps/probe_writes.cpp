@@ -63,7 +63,7 @@ ProbeWriter::ProbeWriter(Probe &probe, const ProbeTable &table)
 }
 
 const std::string &ProbeWriter::relation() {
-    if (sql_.empty()) sql_ = table_.table.sql();
+    if (sql_.empty()) sql_ = table_.table.target(); // ONLY: a child may have rows of the same identity
     return sql_;
 }
 
@@ -446,9 +446,10 @@ void ProbeWriter::reaches(const std::string &tenant) {
         bool may;
     };
     const Reach all[] = {{"update_all", "an UPDATE",
-                          fmt::format("UPDATE {} SET {} = $1 WHERE {}", relation(), updated(), counted(0)),
+                          fmt::format("UPDATE {} SET {} = $1 WHERE {}", table_.table.sql(), updated(), counted(0)),
                           null_value(column.type), 'w', access_.usage && access_.updates.contains(updated_)},
-                         {"delete_all", "a DELETE", fmt::format("DELETE FROM {} WHERE {}", relation(), counted(0)),
+                         {"delete_all", "a DELETE",
+                          fmt::format("DELETE FROM {} WHERE {}", table_.table.sql(), counted(0)),
                           null_value(InvalidOid), 'd', access_.usage && access_.removal}};
     for (const Reach &reach : all) {
         const Attempt attempt = probe_.attempt_work(probe_.session(table_, tenant), [&] {
@@ -493,7 +494,8 @@ void ProbeWriter::run() {
         const auto victim = probe_sample(probe_, table_, pair.victim);
         if (!victim) {
             probe_.add(&table_, {}, "writes", {}, &pair, "no write of another tenant's rows",
-                       "the victim's rows have gone meanwhile", "SKIP", "Probe again.");
+                       "no row of the victim stands in the table itself (but in its children), or not any more", "SKIP",
+                       "Probe again; children are attacked as tables of their own.");
             continue;
         }
         const ProbeSession session = probe_.session(table_, pair.tenant);
