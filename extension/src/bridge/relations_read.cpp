@@ -58,7 +58,11 @@ void note(Uses *uses, const Query *query, int place, RangeTblEntry *entry) {
 }
 
 bool collect(Node *node, void *context) {
+#if PG_VERSION_NUM >= 160000
+    auto *walker = collect;
+#else
     auto *walker = reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(collect)); // as C declares it
+#endif
     if (!node) return false;
     if (!IsA(node, Query)) return expression_tree_walker(node, walker, context);
     auto *query = reinterpret_cast<Query *>(node);
