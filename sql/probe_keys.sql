@@ -128,6 +128,10 @@ END $f$;
 CREATE TRIGGER same_tenant BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION same_tenant();
 EXECUTE probe('(foreign_key|referenced_row).*orders');
 DROP TRIGGER same_tenant ON orders;
+-- The guard same_tenant answers as the foreign key does.
+SELECT guard, mode, outcome FROM tenantmig.attach_guard('"PK ""x".orders', '"Tenant ID"', 'same_tenant', '{"via": "customer_id"}') \gset
+EXECUTE probe('(foreign_key|referenced_row).*orders');
+SELECT :'mode' AS mode, outcome FROM tenantmig.detach_guard(:guard);
 -- One that refuses everything tells nothing, and lets nothing be found out.
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN RAISE EXCEPTION 'closed' USING ERRCODE = '55000'; END $f$;
 CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION refuse();
