@@ -222,3 +222,4 @@ DROP FUNCTION public.by, public.wrong, public.seen, public.difference;
 DROP TABLE public.owned, public.before;
 DROP EXTENSION tenantmig;
 DROP ROLE regress_iso_owner, regress_iso_app, "Regress iso, ""two""", regress_iso_admin, regress_iso_report;
+CREATE EXTENSION tenantmig;   -- for the next case

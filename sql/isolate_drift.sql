@@ -119,3 +119,4 @@ DROP FUNCTION public.look;
 DROP TABLE public.changes, public.told;
 DROP EXTENSION tenantmig;
 DROP ROLE regress_iso_app, regress_iso_admin;
+CREATE EXTENSION tenantmig;   -- for the next case

@@ -133,6 +133,19 @@ std::vector<IsolationRecord> isolations(std::int64_t migration, int step) {
     return result;
 }
 
+std::optional<IsolationRecord> find_isolation(std::int64_t migration, int step, const Table &table) {
+    Rows rows = own_query(
+        fmt::format("{} WHERE i.migration_id = $1 AND i.step = $2 AND CASE WHEN i.database_oid = $3 AND i.system_id = "
+                    "$4 AND EXISTS (SELECT FROM pg_class c WHERE c.oid = i.relation_oid) THEN i.relation_oid = $5 ELSE "
+                    "i.schema_name = $6 AND i.table_name = $7 END",
+                    columns),
+        {bigint_value(migration), int_value(step), Value{OIDOID, ObjectIdGetDatum(MyDatabaseId), false},
+         text_value(this_system()), Value{OIDOID, ObjectIdGetDatum(table.oid), false}, text_value(table.schema),
+         text_value(table.name)});
+    if (rows.empty()) return std::nullopt;
+    return read(rows, 0);
+}
+
 std::optional<Table> isolated_table(const IsolationRecord &row) {
     return table_at(row.site, same_place(row));
 }

@@ -57,6 +57,8 @@ struct IsolationRecord {
 
 // By schema and name. The roles are those of today.
 std::vector<IsolationRecord> isolations(std::int64_t migration, int step);
+// The row of this table, if there is one.
+std::optional<IsolationRecord> find_isolation(std::int64_t migration, int step, const Table &table);
 // The table as it stands now, and its tenant key (nullptr: the column is gone); nullopt: the table is gone.
 std::optional<Table> isolated_table(const IsolationRecord &row);
 const Column *isolated_key(const IsolationRecord &row, const Table &table);

@@ -36,13 +36,11 @@ std::string last_part(const std::string &name) {
 
 class KeyFinder {
 public:
-    KeyFinder(const core::Spec &spec, const std::vector<IsolationRecord> &recorded, NameBook &names)
-        : spec_(spec), names_(names), keys_(keys_of_steps(spec)), recorded_(recorded) {}
+    KeyFinder(const core::Spec &spec, std::map<Oid, Column> recorded, NameBook &names)
+        : spec_(spec), names_(names), keys_(keys_of_steps(spec)), recorded_(std::move(recorded)) {}
 
     Column find(const Table &table, const core::IsolateTable &written) {
-        for (const IsolationRecord &row : recorded_)
-            if (const auto known = isolated_table(row); known && known->oid == table.oid)
-                if (const Column *key = isolated_key(row, *known)) return *key;
+        if (const auto known = recorded_.find(table.oid); known != recorded_.end()) return known->second;
         if (!written.column.empty()) return names_.column(table, written.column, written.path + ".column");
         for (const NamedKey &key : keys_)
             if (last_part(key.table) == last_part(written.table) &&
@@ -57,7 +55,7 @@ private:
     const core::Spec &spec_;
     NameBook &names_;
     std::vector<NamedKey> keys_;
-    const std::vector<IsolationRecord> &recorded_;
+    std::map<Oid, Column> recorded_; // by table
     std::optional<LintModel> model_;
 
     Column root_key(const Table &root) const {
@@ -200,10 +198,15 @@ IsolateScope isolate_scope(const MigrationRecord &migration, const core::Spec &s
     scope.force = step.force;
     std::vector<IsolationRecord> recorded;
     if (migration.id) recorded = isolations(migration.id, step.number);
-    for (const IsolationRecord &row : recorded)
-        if (const auto table = isolated_table(row); table && isolation_made(row)) scope.ours.insert(table->oid);
+    std::map<Oid, Column> recorded_keys;
+    for (const IsolationRecord &row : recorded) {
+        const auto table = isolated_table(row);
+        if (!table) continue;
+        if (isolation_made(row)) scope.ours.insert(table->oid);
+        if (const Column *key = isolated_key(row, *table)) recorded_keys.emplace(table->oid, *key);
+    }
     read_roles(step, recorded, scope);
-    KeyFinder keys(spec, recorded, names);
+    KeyFinder keys(spec, std::move(recorded_keys), names);
     std::vector<std::pair<Table, const core::IsolateTable *>> tops;
     std::set<Oid> known, seen;
     for (const core::IsolateTable &written : step.tables) {
@@ -213,12 +216,12 @@ IsolateScope isolate_scope(const MigrationRecord &migration, const core::Spec &s
                         fmt::format("{} is {}.", core::excerpt(written.table), table.label()), "Remove one of them.");
         tops.emplace_back(std::move(table), &written);
     }
-    for (const auto &[table, written] : tops) { // what hangs below a table of the list may stand there itself
+    std::set<Oid> above = known; // what hangs below a table of the list may stand there itself
+    for (const auto &[table, written] : tops)
+        for (const Table &child : isolate_children(table))
+            above.insert(child.oid);
+    for (const auto &[table, written] : tops) {
         require_support(table, table, written->path);
-        std::set<Oid> above = known;
-        for (const auto &[other, ignored] : tops)
-            for (const Table &child : isolate_children(other))
-                above.insert(child.oid);
         require_whole_tree(table, above, written->path);
     }
     for (const auto &[table, written] : tops) {

@@ -193,8 +193,7 @@ private:
     IsolationRecord record_of(const MigrationRecord &migration, const IsolateScope &scope,
                               const IsolateMember &member) const {
         IsolationRecord row;
-        for (IsolationRecord &known : isolations(migration.id, step_.number))
-            if (const auto table = isolated_table(known); table && table->oid == member.table.oid) row = known;
+        if (auto known = find_isolation(migration.id, step_.number, member.table)) row = std::move(*known);
         row.migration_id = migration.id;
         row.step = step_.number;
         row.site = site_of(member.table);
@@ -269,6 +268,11 @@ private:
             IsolationRecord row = record_of(context.migration, scope, member);
             Json before = Json::parse(row.before);
             if (!before.value("policies", false)) {
+                if (has_our_policies(member.table.oid)) // of another migration, which came first
+                    throw Error(
+                        sqlstate::precheck_failed,
+                        fmt::format("{}: {} has policies of another migration", context.label(), member.table.label()),
+                        {}, "SELECT migration, relation FROM tenantmig.isolated_tables;");
                 const RowSecurity flags = row_security_of(member.table.oid);
                 before["row_security"] = flags.enabled;
                 before["force"] = flags.forced;
