@@ -249,4 +249,5 @@ DROP SCHEMA apart CASCADE;
 DROP TABLE public.holes, public.reported;
 DROP EXTENSION tenantmig;
 DROP ROLE regress_iso_owner, regress_iso_app, regress_iso_admin, regress_iso_staff, regress_iso_report, regress_iso_other;
+RESET search_path;
 CREATE EXTENSION tenantmig;   -- for the next case
