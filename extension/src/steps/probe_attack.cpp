@@ -208,8 +208,9 @@ std::optional<ProbeSample> probe_sample(const Probe &probe, const ProbeTable &ta
     return sample;
 }
 
-Value cell_value(const Column &column, const std::optional<std::string> &text) {
+Value cell_value(const ProbeTable &table, const Column &column, const std::optional<std::string> &text) {
     if (!text) return null_value(column.type);
+    RunAs owner(table.table.owner, Purpose::read); // a domain's CHECK may call user code
     return {column.type, datum_from_text(column.type, column.typmod, *text), false};
 }
 
@@ -223,7 +224,7 @@ std::string sample_is(const ProbeTable &table, const ProbeSample &sample, std::v
     std::string condition;
     for (const AttrNumber number : sample.identity) {
         const Column &column = table.table.at(number);
-        values.push_back(cell_value(column, sample.cells.at(number)));
+        values.push_back(cell_value(table, column, sample.cells.at(number)));
         condition += fmt::format("{}t.{} {} ${}", condition.empty() ? "" : " AND ", quoted(column.name),
                                  equality_operator(column.type), values.size());
     }

@@ -45,7 +45,7 @@ std::string sample_is(const ProbeTable &table, const ProbeSample &sample, std::v
 bool can_find(const ProbeAccess &access, const ProbeSample &sample);
 // The columns' values in the order that identifies the sample, for messages: id 17.
 std::string sample_label(const ProbeTable &table, const ProbeSample &sample);
-Value cell_value(const Column &column, const std::optional<std::string> &text);
+Value cell_value(const ProbeTable &table, const Column &column, const std::optional<std::string> &text);
 
 std::string rows_of(std::int64_t count, const char *what); // "1 row of tenant 2", "3 rows …"; limited() counts
 inline constexpr int seen_limit = 1000;                    // rows that are counted of what should be none

@@ -203,7 +203,7 @@ std::string ProbeWriter::insert_into(const ProbeSample &row, const std::optional
     std::string names, places;
     for (const AttrNumber number : insertable_) {
         const Column &column = table_.table.at(number);
-        values.push_back(number != table_.key.number ? cell_value(column, row.cells.at(number))
+        values.push_back(number != table_.key.number ? cell_value(table_, column, row.cells.at(number))
                          : tenant                    ? key(*tenant)
                                                      : null_value(column.type));
         names += (names.empty() ? "" : ", ") + quoted(column.name);
