@@ -75,6 +75,18 @@ SET ROLE hidden_app;
 UPDATE hidden.users SET company_id = 2 WHERE id = 1;
 RESET ROLE;
 
+-- attached while a foreign key compares the tenant key itself: the guard does not depend on it
+DELETE FROM tasks;
+ALTER TABLE users ADD UNIQUE (company_id, id);
+ALTER TABLE tasks DROP CONSTRAINT tasks_user, ADD CONSTRAINT tasks_both FOREIGN KEY (company_id, user_id) REFERENCES users (company_id, id);
+SELECT outcome FROM tenantmig.detach_guard((SELECT id FROM tenantmig.guards WHERE relation = 'hidden.tasks'));
+SELECT kind, relation FROM tenantmig.attach_guard('hidden.tasks', 'company_id', 'same_tenant', '{"via": "user_id"}');
+INSERT INTO tasks VALUES (1, 1, 5);
+INSERT INTO tasks VALUES (1, 1, 1);
+ALTER TABLE tasks DROP CONSTRAINT tasks_both, ADD CONSTRAINT tasks_user FOREIGN KEY (user_id) REFERENCES users;
+INSERT INTO tasks VALUES (2, 1, 5);
+UPDATE users SET company_id = 2 WHERE id = 1;
+
 SELECT tenantmig.drop_migration('hidden mails', force => true) IS NOT NULL AS dropped;
 SET client_min_messages = warning;
 DROP SCHEMA hidden CASCADE;

@@ -166,6 +166,34 @@ private:
         return *found;
     }
 
+    // Rows of the table are one each by these columns, whatever foreign keys there are.
+    static bool identifies(const Table &table, const std::vector<AttrNumber> &columns) {
+        std::string numbers;
+        for (AttrNumber number : columns)
+            numbers += (numbers.empty() ? "" : ",") + std::to_string(number);
+        return !own_query("SELECT 1 FROM pg_index i WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND "
+                          "i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = "
+                          "cardinality($2::int2[]) AND (i.indkey::int2[])[0:i.indnkeyatts - 1] <@ $2::int2[] AND "
+                          "$2::int2[] <@ (i.indkey::int2[])[0:i.indnkeyatts - 1]",
+                          {{OIDOID, ObjectIdGetDatum(table.oid), false}, text_value("{" + numbers + "}")})
+                    .empty();
+    }
+
+    // A foreign key that compares the tenant key itself leaves the guard nothing to find; and once it has given way to
+    // a plain one, a row of another tenant would be one that is not there. So the parent is looked for without it.
+    static void look_without_tenant(ForeignKey &key, const Table &parent, AttrNumber column, AttrNumber tenant) {
+        ForeignKey without = key;
+        for (std::size_t i = 0; i < without.from_columns.size(); i++)
+            if (without.from_columns[i] == column && without.to_columns[i] == tenant) {
+                without.from_columns.erase(without.from_columns.begin() + static_cast<std::ptrdiff_t>(i));
+                without.to_columns.erase(without.to_columns.begin() + static_cast<std::ptrdiff_t>(i));
+                break;
+            }
+        if (!without.from_columns.empty() && without.from_columns.size() < key.from_columns.size() &&
+            identifies(parent, without.to_columns))
+            key = std::move(without);
+    }
+
     void same_tenant() {
         const core::GuardStep &step = target_.step;
         std::vector<AttrNumber> via;
@@ -176,7 +204,7 @@ private:
             via.push_back(column.number);
             label += (label.empty() ? "" : ", ") + column.name;
         }
-        const ForeignKey key = parent_key(via);
+        ForeignKey key = parent_key(via);
         std::optional<Table> parent = describe_table(key.to);
         if (!parent)
             throw Error(sqlstate::undefined_table, fmt::format("spec: {}: the parent is gone", path("via")), {},
@@ -185,6 +213,7 @@ private:
         look_at(*parent);
         const Column tenant = tenant_of(*parent, path("via"));
         require_comparable(*parent, tenant, path("via"));
+        look_without_tenant(key, *parent, target_.column.number, tenant.number);
         for (std::size_t i = 0; i < key.from_columns.size(); i++)
             (void)comparison_class(target_.table.at(key.from_columns[i]), target_.table, parent->at(key.to_columns[i]),
                                    *parent, path("via"));
