@@ -50,6 +50,46 @@ SELECT status, count(*) > 0 AS some FROM tenantmig.observe() GROUP BY 1 ORDER BY
 CALL tenantmig.down('pairs');
 CALL tenantmig.down('isolation');
 
+-- 2. Code that runs above the policies although the role may not call it: a trigger's function, an aggregate's, a rule. First what comes
+-- through, then that the probe says so.
+CREATE TABLE customers (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, company_id integer NOT NULL, secret text, note text);
+CREATE TABLE inbox (x integer);
+INSERT INTO customers (company_id, secret) SELECT g % 3 + 1, 'secret ' || g FROM generate_series(1, 6) g;
+GRANT SELECT, INSERT (company_id, note), DELETE ON customers TO regress_att_app;
+GRANT INSERT ON inbox TO regress_att_app;
+CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    NEW.note := (SELECT string_agg(c.secret, ', ' ORDER BY c.id) FROM attacked.customers c WHERE c.company_id <> NEW.company_id);
+    RETURN NEW;
+END$$;
+CREATE FUNCTION whatever() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    EXECUTE format('SELECT FROM %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
+    RETURN OLD;
+END$$;
+CREATE FUNCTION unused() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$BEGIN PERFORM FROM attacked.customers; RETURN NEW; END$$;
+CREATE FUNCTION gather(text, integer) RETURNS text LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+    $$SELECT string_agg(c.secret, ', ' ORDER BY c.id) FROM attacked.customers c$$;
+CREATE AGGREGATE gathered(integer) (sfunc = gather, stype = text);
+REVOKE EXECUTE ON FUNCTION fill(), whatever(), unused(), gather(text, integer) FROM PUBLIC;
+CREATE TRIGGER fill BEFORE INSERT ON customers FOR EACH ROW EXECUTE FUNCTION fill();
+CREATE TRIGGER whatever BEFORE DELETE ON customers FOR EACH ROW EXECUTE FUNCTION whatever();
+CREATE TRIGGER unused BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION unused(); -- the role may not UPDATE
+CREATE RULE "Tell me" AS ON INSERT TO inbox DO ALSO SELECT c.company_id, c.secret FROM customers c ORDER BY c.id LIMIT 2;
+CREATE RULE not_its AS ON DELETE TO inbox DO ALSO DELETE FROM customers;
+SELECT tenantmig.create_migration('{"migration": "above", "tenants": {"table": "companies"}, "steps": [{"isolate": {"tables": [{"table": "customers", "column": "company_id"}], "role": "regress_att_app"}}]}');
+CALL tenantmig.up('above');
+SET ROLE regress_att_app;
+SET tenantmig.tenant = '1';
+INSERT INTO customers (company_id) VALUES (1) RETURNING note;
+SELECT gathered(1);
+INSERT INTO inbox VALUES (1);
+SELECT gather('', 1);
+RESET tenantmig.tenant;
+RESET ROLE;
+SELECT relation, attack, seen, status, remedy, key FROM tenantmig.probe_isolation('above') WHERE attack IN ('definer_function', 'rule');
+CALL tenantmig.down('above');
+
 RESET search_path;
 DROP SCHEMA attacked CASCADE;
 DROP EXTENSION tenantmig CASCADE;

@@ -1,5 +1,6 @@
 // SECURITY DEFINER functions: never called here. What they read stands in their text, or, for bodies of standard SQL,
-// in the catalogue; whether policies hold there is a matter of their owner.
+// in the catalogue; whether policies hold there is a matter of their owner. A trigger's function and an aggregate's run
+// for a role that has no right to call them.
 #include "steps/probe_rights.hpp"
 
 #include "catalog/own_tables.hpp"
@@ -14,9 +15,12 @@ struct Function {
     std::string name, label, language, owner_name;
     bool definer = false, callable = false, pinned = false;
     bool returns_rows = true;            // it is no trigger's
+    std::string fired_on;                // of a trigger: a table or view that the role may write and where it fires
     std::set<std::string> words;         // of its text
     std::set<Oid> relations, calls;      // that its standard SQL body depends on
     std::set<const ProbeTable *> tables; // that it reads, by whatever way
+
+    bool runs() const { return callable || !fired_on.empty(); } // for the application role
 };
 
 // Identifiers in a text of SQL, comments left out; what stands in strings is looked at, too: a statement may.
@@ -65,11 +69,21 @@ std::vector<Function> read_functions(const Probe &probe) {
         "SELECT p.oid::bigint, p.proowner::bigint, p.proname, format('%I.%I(%s)', n.nspname, p.proname, "
         "pg_get_function_identity_arguments(p.oid)), l.lanname, quote_ident(pg_get_userbyid(p.proowner)), p.prosecdef, "
         "p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype), has_function_privilege($1::oid, p.oid, "
-        "'EXECUTE') AND has_schema_privilege($1::oid, n.oid, 'USAGE'), EXISTS (SELECT FROM unnest(p.proconfig) c WHERE "
+        "'EXECUTE') AND has_schema_privilege($1::oid, n.oid, 'USAGE') OR EXISTS (SELECT FROM pg_aggregate a JOIN "
+        "pg_proc g ON g.oid = a.aggfnoid WHERE p.oid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, "
+        "a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn) AND has_function_privilege($1::oid, g.oid, "
+        "'EXECUTE') AND has_schema_privilege($1::oid, g.pronamespace, 'USAGE') AND has_function_privilege(g.proowner, "
+        "p.oid, 'EXECUTE')), EXISTS (SELECT FROM unnest(p.proconfig) c WHERE "
         "c LIKE 'search\\_path=%'), p.prosrc, ARRAY(SELECT d.refobjid::bigint::text FROM pg_depend d WHERE d.classid = "
         "'pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_class'::regclass), ARRAY(SELECT "
         "d.refobjid::bigint::text FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND "
-        "d.refclassid = 'pg_proc'::regclass) FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN "
+        "d.refclassid = 'pg_proc'::regclass), (SELECT min(format('%I.%I', k.nspname, c.relname)) FROM pg_trigger t "
+        "JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace k ON k.oid = c.relnamespace WHERE t.tgfoid = p.oid AND "
+        "NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') AND has_schema_privilege($1::oid, k.oid, 'USAGE') AND "
+        "(t.tgtype & 4 <> 0 AND has_any_column_privilege($1::oid, c.oid, 'INSERT') OR t.tgtype & 8 <> 0 AND "
+        "has_table_privilege($1::oid, c.oid, 'DELETE') OR t.tgtype & 16 <> 0 AND has_any_column_privilege($1::oid, "
+        "c.oid, 'UPDATE') OR t.tgtype & 32 <> 0 AND has_table_privilege($1::oid, c.oid, 'TRUNCATE'))) FROM pg_proc p "
+        "JOIN pg_namespace n ON n.oid = p.pronamespace JOIN "
         "pg_language l ON l.oid = p.prolang WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'tenantmig') "
         "AND p.prokind IN ('f', 'p') AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND "
         "e.objid = p.oid AND e.deptype = 'e') ORDER BY 4",
@@ -92,6 +106,7 @@ std::vector<Function> read_functions(const Probe &probe) {
             one.relations.insert(static_cast<Oid>(std::stoul(text)));
         for (const std::string &text : rows.text_array(i, 13))
             one.calls.insert(static_cast<Oid>(std::stoul(text)));
+        one.fired_on = rows.text_or(i, 14);
         result.push_back(std::move(one));
     }
     return result;
@@ -146,7 +161,7 @@ void trace(std::vector<Function> &functions, const Readable &readable) {
                     (!function.calls.contains(called.oid) && !function.words.contains(called.name)))
                     continue;
                 if (called.definer) { // its owner counts, not the caller's; the caller's owner may call it
-                    if (called.callable || !function.definer || !function.callable || !called.returns_rows) continue;
+                    if (called.callable || !function.definer || !function.runs() || !called.returns_rows) continue;
                     called.callable = more = true;
                     continue;
                 }
@@ -179,7 +194,9 @@ public:
                 break;
             }
         const std::string path = function.pinned ? "" : "; its search_path is not pinned";
-        const std::string runs = fmt::format("runs as {}", function.owner_name);
+        const std::string runs =
+            function.callable ? fmt::format("runs as {}", function.owner_name)
+                              : fmt::format("a trigger of {}: runs as {}", function.fired_on, function.owner_name);
         if (!above.empty())
             return add(function, fmt::format("{}, above the policies of {}{}", runs, some(above), path), "FAIL");
         const bool dynamic = function.words.contains("execute") && function.language == "plpgsql";
@@ -187,7 +204,7 @@ public:
         if (dynamic && !open.empty())
             return add(function,
                        fmt::format("{}, above the policies of {}, and puts statements together{}", runs, open, path),
-                       "FAIL");
+                       function.callable ? "FAIL" : "SKIP"); // nobody chooses what a trigger is given
         if (!other.empty())
             return add(function, fmt::format("{}, under other policies of {}{}", runs, some(other), path), "SKIP");
         if (!unknown.empty())
@@ -241,6 +258,10 @@ private:
         probe_.add(nullptr, function.label, "definer_function", {}, nullptr,
                    "no SECURITY DEFINER function above the policies", seen, status,
                    what == "PASS" ? ""
+                   : what == "FAIL" && !function.callable
+                       ? fmt::format("ALTER ROUTINE {0} SECURITY INVOKER; -- or: ALTER ROUTINE {0} OWNER TO a role "
+                                     "that the policies hold for",
+                                     function.label)
                    : what == "FAIL"
                        ? fmt::format("ALTER ROUTINE {0} SECURITY INVOKER; -- or: REVOKE EXECUTE ON ROUTINE {0} FROM "
                                      "{1}, PUBLIC; or: ALTER ROUTINE {0} OWNER TO a role that the policies hold for",
@@ -248,11 +269,55 @@ private:
                        : fmt::format("ALTER ROUTINE {} SET search_path = pg_catalog, pg_temp;", function.label));
     }
 };
+
+// What a rule does beside or in place of a write, it does with the rights of the table's or view's owner; a SELECT in
+// it gives the rows to whoever writes. What it reads is in the catalogue; its own table, of which OLD and NEW are,
+// apart.
+void judge_rules(Probe &probe, const Readable &readable) {
+    Rows rows = own_query(
+        "SELECT format('%I.%I', n.nspname, c.relname), quote_ident(w.rulename), c.relowner::bigint, "
+        "quote_ident(pg_get_userbyid(c.relowner)), ARRAY(SELECT DISTINCT d.refobjid::bigint::text FROM pg_depend d "
+        "WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND "
+        "d.refobjid <> c.oid) FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class JOIN pg_namespace n ON n.oid = "
+        "c.relnamespace WHERE w.ev_enabled IN ('O', 'A') AND has_schema_privilege($1::oid, n.oid, 'USAGE') AND CASE "
+        "w.ev_type WHEN '2' THEN has_any_column_privilege($1::oid, c.oid, 'UPDATE') WHEN '3' THEN "
+        "has_any_column_privilege($1::oid, c.oid, 'INSERT') WHEN '4' THEN has_table_privilege($1::oid, c.oid, "
+        "'DELETE') ELSE false END ORDER BY 1, 2",
+        {bigint_value(static_cast<std::int64_t>(probe.role()))});
+    RoleStandings standings(probe);
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        Tables tables;
+        for (const std::string &text : rows.text_array(i, 5))
+            if (const auto found = readable.by_oid.find(static_cast<Oid>(std::stoul(text)));
+                found != readable.by_oid.end())
+                tables.insert(found->second.begin(), found->second.end());
+        if (tables.empty()) continue;
+        std::set<std::string> above, open;
+        for (const ProbeTable *table : tables) {
+            const Standing standing = standings.of(static_cast<Oid>(rows.bigint(i, 3)), *table);
+            if (standing == Standing::above) above.insert(table->table.label());
+            if (standing == Standing::other || standing == Standing::unknown) open.insert(table->table.label());
+        }
+        const std::string relation = rows.text_or(i, 1), rule = rows.text_or(i, 2);
+        const std::string seen = !above.empty()  ? fmt::format("runs as {}, above the policies of {}",
+                                                               rows.text_or(i, 4), fmt::join(above, ", "))
+                                 : !open.empty() ? fmt::format("runs as {}, not under the role's policies of {}",
+                                                               rows.text_or(i, 4), fmt::join(open, ", "))
+                                                 : fmt::format("runs as {}, under the policies", rows.text_or(i, 4));
+        probe.add(nullptr, relation, "rule", rule, nullptr, "no rule above the policies", seen,
+                  !above.empty()  ? "FAIL"
+                  : !open.empty() ? "SKIP"
+                                  : "PASS",
+                  above.empty() && open.empty() ? "" : fmt::format("DROP RULE {} ON {};", rule, relation));
+    }
+}
 } // namespace
 
 void probe_functions(Probe &probe, const ProbeFamily &family) {
     std::vector<Function> functions = read_functions(probe);
-    trace(functions, readable_relations(family));
+    const Readable readable = readable_relations(family);
+    trace(functions, readable);
+    judge_rules(probe, readable);
     const Rows creates = own_query(
         "SELECT has_database_privilege($1::oid, d.oid, 'CREATE') OR EXISTS (SELECT FROM pg_namespace n WHERE n.nspname "
         "NOT LIKE 'pg\\_%' AND has_schema_privilege($1::oid, n.oid, 'CREATE')) FROM pg_database d WHERE d.datname = "
@@ -261,7 +326,7 @@ void probe_functions(Probe &probe, const ProbeFamily &family) {
     FunctionJudge judge(probe, creates.boolean(0, 1));
     std::int64_t callable = 0;
     for (const Function &function : functions)
-        if (function.definer && function.callable) {
+        if (function.definer && function.runs()) {
             callable++;
             judge.judge(function);
         }
