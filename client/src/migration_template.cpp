@@ -68,6 +68,14 @@ steps:
 #     on_delete: restrict
 #     gate: {{soak: 7 days, open_reviews: 0, approvals: 1, backup_within: 24 hours}}
 
+  # Row-level security: the application's role sees the rows of one tenant. When it is applied: tenantmig probe NAME
+# - isolate:
+#     tables: [customers, {{table: appointments, column: company_id}}]
+#     role: app                        # or a list; must not own the tables
+#     super_role: platform_admin
+#     null_keys: refuse                # or hide
+#     composite_references: true
+
   # A natural key in the place of a surrogate one, in all tables that hold it.
 # - rekey:
 #     from: {{table: domains, id: domain_id, key: name}}
