@@ -41,7 +41,7 @@ client_ok('new: and the server agrees', ['validate', 'migrations/0001_add-tables
   # the comments are right as well: each of them taken alone, and all together
   my $all = join("\n", map { s/^# (?=- |  )/  /r } split /\n/, $template);
   client_ok('new: with all comments taken away it is a spec', ['validate', '--offline', write_text('all.yaml', $all)], 0);
-  like($all, qr/^  - $_:/m, "new: the template has $_") for qw(sql add_column backfill guard index constraint rekey drop_column);
+  like($all, qr/^  - $_:/m, "new: the template has $_") for qw(sql add_column backfill guard index constraint isolate rekey drop_column);
 }
 client_fails('new: the same name again', ['new', 'add tables'], 3, qr/\Aerror: migration "add tables" exists already\nDETAIL: It stands in "migrations\/0001_add-tables\.yaml"\.\nHINT: .*\n\z/);
 client_ok('new: the next number', ['new', 'second', '--json'], 0, qr/"file": "migrations\/0002_second\.yaml"/);
