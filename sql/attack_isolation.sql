@@ -90,6 +90,23 @@ RESET ROLE;
 SELECT relation, attack, seen, status, remedy, key FROM tenantmig.probe_isolation('above') WHERE attack IN ('definer_function', 'rule');
 CALL tenantmig.down('above');
 
+-- 3. A table that is dropped, made anew and isolated by another migration is that one's: the first neither takes its policies off nor
+-- makes them its own.
+CREATE TABLE calls (id integer, company_id integer NOT NULL);
+SELECT tenantmig.create_migration('{"migration": "first", "tenants": {"table": "companies"}, "steps": [{"isolate": {"tables": [{"table": "calls", "column": "company_id"}], "role": "regress_att_admin"}}]}');
+SELECT tenantmig.create_migration('{"migration": "second", "tenants": {"table": "companies"}, "steps": [{"isolate": {"tables": [{"table": "calls", "column": "company_id"}], "role": "regress_att_app"}}]}');
+CALL tenantmig.up('first');
+DROP TABLE calls;
+CREATE TABLE calls (id integer, company_id integer NOT NULL);
+CALL tenantmig.up('second');
+SELECT check_name, status, actual FROM tenantmig.verify('first');
+CALL tenantmig.up('first');
+CALL tenantmig.down('first');
+SELECT p.polname, p.polroles::regrole[], c.relrowsecurity, c.relforcerowsecurity FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid;
+SELECT check_name, status, actual FROM tenantmig.verify('second') WHERE check_name LIKE 'isolated %';
+CALL tenantmig.down('second');
+SELECT count(*) FROM pg_policy p WHERE p.polrelid = 'calls'::regclass;
+
 RESET search_path;
 DROP SCHEMA attacked CASCADE;
 DROP EXTENSION tenantmig CASCADE;

@@ -143,11 +143,22 @@ std::optional<IsolationRecord> find_isolation(std::int64_t migration, int step, 
          text_value(this_system()), Value{OIDOID, ObjectIdGetDatum(table.oid), false}, text_value(table.schema),
          text_value(table.name)});
     if (rows.empty()) return std::nullopt;
-    return read(rows, 0);
+    IsolationRecord row = read(rows, 0);
+    if (!isolated_table(row)) return std::nullopt; // of another migration
+    return row;
 }
 
+// Where the table with that number is gone, one of its name may be another migration's since: whoever knows that one by
+// its number has made its policies.
 std::optional<Table> isolated_table(const IsolationRecord &row) {
-    return table_at(row.site, same_place(row));
+    const bool here = same_place(row);
+    auto table = table_at(row.site, here);
+    if (!table || !here || table->oid == row.site.oid) return table;
+    Rows rows = own_query("SELECT EXISTS (SELECT FROM tenantmig.isolation i WHERE i.relation_oid = $1 AND "
+                          "i.database_oid = $2 AND i.system_id = $3)",
+                          {Value{OIDOID, ObjectIdGetDatum(table->oid), false},
+                           Value{OIDOID, ObjectIdGetDatum(MyDatabaseId), false}, text_value(this_system())});
+    return rows.boolean(0, 1) ? std::nullopt : table;
 }
 
 const Column *isolated_key(const IsolationRecord &row, const Table &table) {
