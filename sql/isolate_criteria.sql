@@ -245,6 +245,23 @@ SELECT tenantmig.create_migration('{"migration": "folded", "tenants": {"table": 
 SELECT check_name, status, actual, detail, hint FROM tenantmig.isolation_criteria('folded') WHERE check_name LIKE 'key%' \gx
 
 RESET ROLE;
+
+-- an owner who can't build the index: as after REASSIGN OWNED, which takes no rights along
+CREATE SCHEMA closed;
+CREATE TABLE closed.parcels (company_id integer NOT NULL);
+CREATE TABLE closed.shelves (company_id integer NOT NULL) PARTITION BY LIST (company_id);
+CREATE TABLE public.shelves_1 PARTITION OF closed.shelves FOR VALUES IN (1);
+ALTER TABLE closed.parcels OWNER TO regress_iso_owner;
+ALTER TABLE closed.shelves OWNER TO regress_iso_owner;
+ALTER TABLE public.shelves_1 OWNER TO regress_iso_owner;
+GRANT USAGE ON SCHEMA closed TO regress_iso_owner;
+SET ROLE regress_iso_owner;
+CALL tenantmig.isolate('{closed.parcels,closed.shelves}', 'regress_iso_app', 'companies', name => 'closed');
+SELECT check_name, status, actual, detail, hint FROM tenantmig.isolation_criteria('closed') WHERE check_name LIKE 'index%' ORDER BY 1 \gx
+RESET ROLE;
+GRANT CREATE ON SCHEMA closed TO regress_iso_owner;
+SELECT check_name, status, actual FROM tenantmig.isolation_criteria('closed') WHERE check_name LIKE 'index%' ORDER BY 1;
+DROP SCHEMA closed CASCADE;
 DROP SCHEMA apart CASCADE;
 DROP TABLE public.holes, public.reported;
 DROP EXTENSION tenantmig;

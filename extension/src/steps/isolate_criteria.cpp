@@ -35,6 +35,17 @@ void null_keys(const core::IsolateStep &step, const IsolateMember &top, std::vec
     rows.push_back(std::move(row));
 }
 
+// An index is built as the owner of its table or partition, whom PostgreSQL asks for CREATE on the schema. Found: who
+// lacks it where, and the GRANT.
+Rows lacking_create(const Table &table) {
+    return own_query(
+        "SELECT format('%I has no CREATE on schema %I', pg_get_userbyid(c.relowner), n.nspname), format('GRANT CREATE "
+        "ON SCHEMA %I TO %I;', n.nspname, pg_get_userbyid(c.relowner)) FROM pg_class c JOIN pg_namespace n ON n.oid = "
+        "c.relnamespace WHERE (c.oid = $1 OR c.oid IN (SELECT p.relid FROM pg_partition_tree($1) p)) AND NOT "
+        "has_schema_privilege(c.relowner, n.oid, 'CREATE') ORDER BY c.oid = $1 DESC, c.oid LIMIT 1",
+        {Value{OIDOID, ObjectIdGetDatum(table.oid), false}});
+}
+
 void index(const core::IsolateStep &step, const IsolateMember &member, std::vector<CheckRow> &rows) {
     const std::string label = member.table.label();
     const std::string name = leading_index(member.table, member.key);
@@ -55,6 +66,15 @@ void index(const core::IsolateStep &step, const IsolateMember &member, std::vect
                                      label, quoted(member.key.name))
                        : fmt::format("CREATE INDEX CONCURRENTLY ON {} ({}); or leave out index: false.", label,
                                      quoted(member.key.name));
+    }
+    if (name.empty() && step.index && !unique) {
+        Rows lacking = lacking_create(member.table);
+        if (!lacking.empty()) {
+            row.status = "FAIL";
+            row.actual = "none, and " + lacking.text_or(0, 1);
+            row.detail = "The index is built as the table's owner.";
+            row.hint = lacking.text_or(0, 2);
+        }
     }
     rows.push_back(std::move(row));
 }
