@@ -107,6 +107,21 @@ SELECT check_name, status, actual FROM tenantmig.verify('second') WHERE check_na
 CALL tenantmig.down('second');
 SELECT count(*) FROM pg_policy p WHERE p.polrelid = 'calls'::regclass;
 
+-- 4. A row whose values their own type refuses by now is no reason to prove nothing of all the others.
+CREATE DOMAIN number AS integer;
+CREATE TABLE notes (id number[] PRIMARY KEY, company_id integer NOT NULL);
+CREATE TABLE parts (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, company_id integer NOT NULL);
+INSERT INTO notes SELECT ARRAY[g]::number[], g % 3 + 1 FROM generate_series(1, 12) g;
+INSERT INTO parts (company_id) SELECT g % 3 + 1 FROM generate_series(1, 12) g;
+GRANT SELECT, INSERT, UPDATE, DELETE ON notes TO regress_att_app;
+GRANT SELECT, INSERT (company_id), DELETE ON parts TO regress_att_app;
+SELECT tenantmig.create_migration('{"migration": "refused", "tenants": {"table": "companies"}, "steps": [{"isolate": {"tables": [{"table": "notes", "column": "company_id"}, {"table": "parts", "column": "company_id"}], "role": "regress_att_app"}}]}');
+CALL tenantmig.up('refused');
+ALTER DOMAIN number ADD CONSTRAINT large CHECK (VALUE > 100) NOT VALID;
+SELECT relation, attack, tenant, victim, seen, status FROM tenantmig.probe_isolation('refused') WHERE status <> 'PASS' AND attack NOT IN ('definer_function', 'rule');
+SELECT relation, count(*) > 30 AS many FROM tenantmig.probe_isolation('refused') WHERE status = 'PASS' AND relation IN ('attacked.notes', 'attacked.parts') GROUP BY 1 ORDER BY 1;
+CALL tenantmig.down('refused');
+
 RESET search_path;
 DROP SCHEMA attacked CASCADE;
 DROP EXTENSION tenantmig CASCADE;

@@ -1,5 +1,6 @@
 #include "core/undo_text.hpp"
 
+#include "bridge/subtransaction.hpp"
 #include "catalog/own_tables.hpp"
 #include "steps/probe_attack.hpp"
 
@@ -186,6 +187,22 @@ std::string policy_remedy(const Probe &probe, const ProbeTable &table, char comm
                        names, label, role, quoted(table.key.name), table.setting);
 }
 
+namespace {
+// A row may have values that its types refuse by now: of a domain with a constraint NOT VALID, inside of an array.
+bool writable(const ProbeTable &table, const ProbeSample &sample) {
+    try {
+        Subtransaction undone;
+        for (const Column &column : table.table.columns)
+            (void)cell_value(table, column, sample.cells.at(column.number));
+        return true;
+    } catch (const PgError &error) {
+        const int state = error.data()->sqlerrcode;
+        if (ERRCODE_TO_CATEGORY(state) == ERRCODE_OPERATOR_INTERVENTION || state == ERRCODE_OUT_OF_MEMORY) throw;
+    }
+    return false;
+}
+} // namespace
+
 std::optional<ProbeSample> probe_sample(const Probe &probe, const ProbeTable &table, const std::string &tenant) {
     ProbeSample sample;
     bool primary = false;
@@ -205,6 +222,7 @@ std::optional<ProbeSample> probe_sample(const Probe &probe, const ProbeTable &ta
     std::size_t place = 2;
     for (const Column &column : table.table.columns)
         sample.cells.emplace(column.number, row.at(place++));
+    if (!writable(table, sample)) return std::nullopt;
     return sample;
 }
 

@@ -494,8 +494,9 @@ void ProbeWriter::run() {
         const auto victim = probe_sample(probe_, table_, pair.victim);
         if (!victim) {
             probe_.add(&table_, {}, "writes", {}, &pair, "no write of another tenant's rows",
-                       "no row of the victim stands in the table itself (but in its children), or not any more", "SKIP",
-                       "Probe again; children are attacked as tables of their own.");
+                       "no row of the victim stands in the table itself (but in its children), or not any more, or it "
+                       "has values that their types refuse",
+                       "SKIP", "Probe again; children are attacked as tables of their own.");
             continue;
         }
         const ProbeSession session = probe_.session(table_, pair.tenant);
