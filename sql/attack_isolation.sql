@@ -122,6 +122,19 @@ SELECT relation, attack, tenant, victim, seen, status FROM tenantmig.probe_isola
 SELECT relation, count(*) > 30 AS many FROM tenantmig.probe_isolation('refused') WHERE status = 'PASS' AND relation IN ('attacked.notes', 'attacked.parts') GROUP BY 1 ORDER BY 1;
 CALL tenantmig.down('refused');
 
+-- 5. Foreign tables: nothing of them is asked, and that is said.
+CREATE FOREIGN DATA WRAPPER regress_att_wrapper;
+CREATE SERVER regress_att_server FOREIGN DATA WRAPPER regress_att_wrapper;
+CREATE FOREIGN TABLE mirror (n integer) SERVER regress_att_server OPTIONS (table_name 'parts');
+CREATE FOREIGN TABLE elsewhere (company_id integer) SERVER regress_att_server;
+CREATE FOREIGN TABLE not_granted (company_id integer) SERVER regress_att_server;
+CREATE FOREIGN TABLE rates (rate numeric) SERVER regress_att_server;
+GRANT SELECT ON mirror, elsewhere, rates TO regress_att_app;
+CALL tenantmig.up('refused');
+SELECT relation, attack, seen, status, remedy, key FROM tenantmig.probe_isolation('refused') WHERE attack = 'foreign_table';
+CALL tenantmig.down('refused');
+DROP FOREIGN DATA WRAPPER regress_att_wrapper CASCADE;
+
 RESET search_path;
 DROP SCHEMA attacked CASCADE;
 DROP EXTENSION tenantmig CASCADE;

@@ -106,6 +106,33 @@ void probe_schemas(Probe &probe, const ProbeFamily &family, const std::vector<Re
                             : "");
     }
 }
+
+// Rows that come from elsewhere, or by a detour from here: with what rights, its user mapping says, and no policy
+// holds. Partitions apart, which are attacked with their tables.
+void probe_foreign_tables(Probe &probe, const ProbeFamily &family) {
+    std::set<std::string> names;
+    for (const ProbeTable &table : probe.tables()) {
+        names.insert(table.key.name);
+        names.insert(table.table.name);
+    }
+    Rows rows = own_query(
+        "SELECT c.oid::bigint, format('%I.%I', n.nspname, c.relname), quote_ident(s.srvname) FROM pg_foreign_table f "
+        "JOIN pg_class c ON c.oid = f.ftrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_foreign_server s "
+        "ON s.oid = f.ftserver WHERE has_schema_privilege($1::oid, n.oid, 'USAGE') AND "
+        "(has_any_column_privilege($1::oid, c.oid, 'SELECT, INSERT, UPDATE') OR has_table_privilege($1::oid, c.oid, "
+        "'DELETE')) AND (c.relname::text = ANY ($2) OR EXISTS (SELECT FROM pg_options_to_table(f.ftoptions) o WHERE "
+        "o.option_name = 'table_name' AND o.option_value = ANY ($2)) OR EXISTS (SELECT FROM pg_attribute a WHERE "
+        "a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname::text = ANY ($2))) ORDER BY 2",
+        {bigint_value(static_cast<std::int64_t>(probe.role())),
+         text_array_value(std::vector<std::string>(names.begin(), names.end()))});
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        if (family.contains(static_cast<Oid>(rows.bigint(i, 1)))) continue;
+        const std::string label = rows.text_or(i, 2);
+        probe.add(nullptr, label, "foreign_table", {}, nullptr, "nothing of other tenants",
+                  fmt::format("no policy holds for it; what the server {} shows can't be told", rows.text_or(i, 3)),
+                  "SKIP", fmt::format("REVOKE ALL ON {} FROM {}, PUBLIC;", label, probe.role_label()));
+    }
+}
 } // namespace
 
 void probe_rights(Probe &probe) {
@@ -118,6 +145,7 @@ void probe_rights(Probe &probe) {
     probe_table_rights(probe, family, roles);
     probe_schemas(probe, family, roles);
     probe_functions(probe, family);
+    probe_foreign_tables(probe, family);
 }
 
 } // namespace tenantmig
