@@ -41,8 +41,8 @@ void refuse_changed(Connection &connection, const DirectoryEntry &entry) {
     throw ClientError(
         ExitStatus::findings,
         ErrorText{fmt::format("migration \"{}\" was changed after it was applied", entry.migration), first,
-                  fmt::format("put the file back as it was and write a new migration for the change, or "
-                              "tenantmig down {}  first",
+                  fmt::format("put the file back as it was and write a new migration for the change, or, where the "
+                              "steps may be taken back, tenantmig down {}  first",
                               shell_word(entry.migration)),
                   core::sqlstate::migration_edited,
                   entry.file->spec.location(difference.rows.empty() ? "" : difference.rows[0][0].value_or(""))});
@@ -101,6 +101,37 @@ void try_to_store(Connection &connection, const DirectoryEntry &entry) {
         undone(connection, [&] { send(connection, entry); });
     } catch (const ClientError &error) {
         explain(connection, entry, error);
+    }
+}
+
+std::vector<RemarksOnly> find_remarks_only(Connection &connection, std::vector<DirectoryEntry> &entries) {
+    constexpr std::string_view remarks[] = {"description", "version", "monitor", "exempt"};
+    std::vector<RemarksOnly> found;
+    for (DirectoryEntry &entry : entries) {
+        if (entry.state != MigrationState::changed || !entry.is_complete()) continue;
+        RemarksOnly one{&entry, {}};
+        bool steps = false;
+        for (const auto &row : spec_difference(connection, *entry.file).rows) {
+            const std::string path = row[0].value_or("");
+            const std::string field = path.substr(0, path.find_first_of(".["));
+            steps |= std::find(std::begin(remarks), std::end(remarks), field) == std::end(remarks);
+            if (std::find(one.fields.begin(), one.fields.end(), field) == one.fields.end()) one.fields.push_back(field);
+        }
+        if (steps || one.fields.empty()) continue;
+        entry.state = MigrationState::applied;
+        found.push_back(std::move(one));
+    }
+    return found;
+}
+
+void take_over(Connection &connection, const std::vector<RemarksOnly> &list, bool dry_run) {
+    for (const RemarksOnly &one : list) {
+        if (!dry_run) store(connection, *one.entry);
+        messages::show_remark(fmt::format("\"{}\": {} {} taken over; its steps stay as they were applied",
+                                          one.entry->file->file, fmt::join(one.fields, ", "),
+                                          dry_run                  ? "would be"
+                                          : one.fields.size() == 1 ? "is"
+                                                                   : "are"));
     }
 }
 

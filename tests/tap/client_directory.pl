@@ -131,6 +131,21 @@ is(there() . ' ' . stored('b'), 'a1 a2 b2 c1 CREATE TABLE b2 (id int PRIMARY KEY
 write_text('migrations/002_b.yml', "# a comment\n\n" . spec('b', "  - sql: {down: DROP TABLE b2, up: 'CREATE TABLE b2 (id int PRIMARY KEY)'}\n"));
 client_ok('up: another notation is no change', ['up', '--no-backup'], 0, undef, qr/^nothing to do/m);
 
+# What is only said about a migration is no reason to take it back: exemptions, for instance.
+my $same = spec('b', "  - sql: {down: DROP TABLE b2, up: 'CREATE TABLE b2 (id int PRIMARY KEY)'}\n");
+my $exempt = "exempt: [{finding: 'fk_index:public.b2', reason: of no use}]\ndescription: b, the second\n";
+write_text('migrations/002_b.yml', $same . $exempt);
+client_ok('up --dry-run: a new exemption', ['up', '--no-backup', '--dry-run'], 0, undef, qr/^"002_b\.yml": description, exempt would be taken over; its steps stay as they were applied$/m);
+is(run_sql($node, q(SELECT spec -> 'exempt' FROM tenantmig.migrations WHERE migration = 'b')), '', 'up --dry-run: a new exemption is not stored');
+client_ok('up: a new exemption', ['up', '--no-backup'], 0, undef, qr/\A"002_b\.yml": description, exempt are taken over; its steps stay as they were applied\nnothing to do/);
+is(run_sql($node, q(SELECT spec -> 'exempt' -> 0 ->> 'reason' FROM tenantmig.migrations WHERE migration = 'b')), 'of no use', 'up: a new exemption is stored');
+is(there(), 'a1 a2 b2 c1', 'up: a new exemption: nothing else was done');
+client_ok('up: the exemption is taken back', do { write_text('migrations/002_b.yml', $same); ['up', '--no-backup'] }, 0, undef, qr/^"002_b\.yml": description, exempt are taken over/m);
+write_text('migrations/002_b.yml', spec('b', table_step('b3')) . $exempt);
+client_fails('up: an exemption and another step', ['up', '--no-backup'], 4, qr/^HINT: .*or, where the steps may be taken back, tenantmig down b /m);
+is(run_sql($node, q(SELECT spec -> 'exempt' FROM tenantmig.migrations WHERE migration = 'b')), '', 'up: an exemption and another step: nothing is stored');
+write_text('migrations/002_b.yml', $same);
+
 # --- removed, late, broken, double files ------------------------------------------------------------------------------------------------
 rename 'migrations/002_b.yml', 'b.yml' or die;
 client_ok('status: a file is missing', ['status'], 4, qr/^ +\| b +\| applied, file missing \| 1\/1 /m);
