@@ -135,6 +135,32 @@ SELECT relation, attack, seen, status, remedy, key FROM tenantmig.probe_isolatio
 CALL tenantmig.down('refused');
 DROP FOREIGN DATA WRAPPER regress_att_wrapper CASCADE;
 
+-- 6. A guard answers in the name of a foreign key, but at once: where the foreign key can wait for the end of the transaction, the moment tells.
+CREATE TABLE parents (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, company_id integer NOT NULL);
+CREATE TABLE children (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, company_id integer NOT NULL, late integer REFERENCES parents DEFERRABLE, early integer REFERENCES parents);
+INSERT INTO parents (company_id) SELECT g % 3 + 1 FROM generate_series(1, 12) g;
+INSERT INTO children (company_id, late, early) SELECT company_id, id, id FROM parents;
+GRANT SELECT ON parents TO regress_att_app;
+GRANT SELECT, INSERT (company_id, late, early), UPDATE (late, early) ON children TO regress_att_app;
+SELECT kind, outcome FROM tenantmig.attach_guard('children', 'company_id', 'same_tenant', '{"via": "late"}');
+SELECT kind, outcome FROM tenantmig.attach_guard('children', 'company_id', 'same_tenant', '{"via": "early"}');
+SELECT tenantmig.create_migration('{"migration": "late", "tenants": {"table": "companies"}, "steps": [{"isolate": {"tables": [{"table": "parents", "column": "company_id"}, {"table": "children", "column": "company_id"}], "role": "regress_att_app"}}]}');
+CALL tenantmig.up('late');
+SET ROLE regress_att_app;
+SET tenantmig.tenant = '1';
+BEGIN;
+SET CONSTRAINTS ALL DEFERRED;
+UPDATE children SET late = 1 WHERE id = 3; -- of another tenant
+ROLLBACK;
+BEGIN;
+SET CONSTRAINTS ALL DEFERRED;
+UPDATE children SET late = 99 WHERE id = 3; -- nobody's
+COMMIT;
+RESET tenantmig.tenant;
+RESET ROLE;
+SELECT relation, tenant, victim, seen, status FROM tenantmig.probe_isolation('late') WHERE attack = 'foreign_key';
+CALL tenantmig.down('late');
+
 RESET search_path;
 DROP SCHEMA attacked CASCADE;
 DROP EXTENSION tenantmig CASCADE;

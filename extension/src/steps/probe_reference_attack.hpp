@@ -10,6 +10,7 @@ struct Reference {
     std::vector<AttrNumber> from_columns, to_columns;
     char on_delete = 'a', on_update = 'a';
     bool child_row_security = false;
+    bool deferrable = false;
     std::set<std::string> names; // that an error may name: partitions have their own
 };
 
