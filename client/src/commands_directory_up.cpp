@@ -161,6 +161,24 @@ const DirectoryEntry &at_its_turn(const std::vector<DirectoryEntry> &entries, co
     return first_look;
 }
 
+// What was applied may have been loosened since, by hand or by a new partition. "Nothing to do" alone would be a false
+// comfort.
+ExitStatus still_in_force(Connection &connection, const std::vector<DirectoryEntry> &entries) {
+    connection.query("SET jit = off");
+    const Result reasons = connection.query(
+        "SELECT h.migration, r.reason FROM tenantmig.health h, pg_catalog.unnest(h.reasons) r(reason) WHERE "
+        "pg_catalog.strpos(r.reason, 'CALL tenantmig.up(') OPERATOR(pg_catalog.>) 0 ORDER BY h.migration, r.reason");
+    ExitStatus status = ExitStatus::done;
+    for (const auto &row : reasons.rows) {
+        const std::string name = row[0].value_or("");
+        if (std::none_of(entries.begin(), entries.end(), [&](const auto &entry) { return entry.migration == name; }))
+            continue;
+        messages::show_remark(fmt::format("warning: \"{}\": {}", name, row[1].value_or("")));
+        status = ExitStatus::mismatch;
+    }
+    return status;
+}
+
 ExitStatus apply_directory(const GlobalOptions &global, const UpOptions &options, Connection &connection,
                            const DirectoryPlan &plan, std::size_t last) {
     const Entries pending = pending_of(plan, last);
@@ -169,7 +187,7 @@ ExitStatus apply_directory(const GlobalOptions &global, const UpOptions &options
                                   ? fmt::format("nothing to do: \"{}\" is applied", plan.entries.front().migration)
                                   : fmt::format("nothing to do: all migrations{} are applied",
                                                 options.to ? fmt::format(" up to \"{}\"", *options.to) : ""));
-        return ExitStatus::done;
+        return still_in_force(connection, plan.entries);
     }
     try_to_store(connection, *pending.front());
     before_first_change(global, options, connection, names_of(pending));

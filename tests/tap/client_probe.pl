@@ -55,6 +55,17 @@ my $tables = decode_json(client_ok('isolate: JSON', [@isolate, '--null-keys', 'h
 is(scalar(@$tables), 2, 'isolate: JSON has the tables');
 is($tables->[0]{migration}, 'isolation', 'isolate: JSON has all columns');
 
+# --- up: a file that is applied ------------------------------------------------------------------------------------------------
+chdir folder() or die;
+write_text('isolation.json', run_sql($node, q(SELECT spec FROM tenantmig.migrations WHERE migration = 'isolation')));
+my @file = ('up', 'isolation.json', '--no-backup');
+client_ok('up: applied, and in force', \@file, 0, qr/\A\z/, qr/\Anothing to do: "isolation" is applied\n\z/);
+run_sql($node, 'ALTER TABLE customers DISABLE ROW LEVEL SECURITY');
+client_ok('up: applied, and not in force any more', \@file, 7, qr/\A\z/,
+  qr/\Anothing to do: "isolation" is applied\nwarning: "isolation": row-level security of public\.customers is not in force: CALL tenantmig\.up\('isolation'\)\n\z/);
+client_ok('up: by its name it is put back', ['up', 'isolation', '--no-backup'], 0);
+client_ok('up: in force again', \@file, 0, qr/\A\z/, qr/\Anothing to do: "isolation" is applied\n\z/);
+
 # --- probe: usage ------------------------------------------------------------------------------------------------------------
 my $summary = qr/^\d+ probes, 0 failed, \d+ skipped, 0 exempt$/m;
 client_fails('probe: what', ['probe'], 3, qr/\Aerror: a migration is required, or --role and --tenant-root\n/);
