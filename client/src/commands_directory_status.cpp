@@ -22,7 +22,9 @@ std::string next_command(const DirectoryEntry &entry, bool late) {
     case MigrationState::applied:
         return entry.open_reviews > 0 ? "tenantmig review list " + name : "";
     case MigrationState::changed:
-        return fmt::format("put the file back, or tenantmig down {}", name);
+        return entry.is_complete() && !entry.said.empty()
+                   ? "tenantmig up takes it over"
+                   : fmt::format("put the file back, or tenantmig down {}", name);
     case MigrationState::file_missing:
         return fmt::format("bring the file back, or tenantmig down {}", name);
     case MigrationState::unusable:

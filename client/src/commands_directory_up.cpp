@@ -259,10 +259,10 @@ ExitStatus up_files(const GlobalOptions &global, const UpOptions &options, Direc
     const interrupt::Deferred deferred;
     watch_for_death(connection);
     plan.entries = compare(connection, plan.directory, plan.single || options.directory.ignore_missing);
-    const std::vector<RemarksOnly> remarks_only = find_remarks_only(connection, plan.entries);
+    const std::vector<const DirectoryEntry *> said_only = find_said_only(plan.entries);
     refuse_changed(connection, plan.entries);
     if (!plan.single) refuse_out_of_order(plan.entries, options.out_of_order);
-    take_over(connection, remarks_only, options.dry_run);
+    take_over(connection, said_only, options.dry_run);
     for (const DirectoryEntry &entry : plan.entries)
         if (entry.state == MigrationState::file_missing)
             messages::show_remark(

@@ -104,34 +104,24 @@ void try_to_store(Connection &connection, const DirectoryEntry &entry) {
     }
 }
 
-std::vector<RemarksOnly> find_remarks_only(Connection &connection, std::vector<DirectoryEntry> &entries) {
-    constexpr std::string_view remarks[] = {"description", "version", "monitor", "exempt"};
-    std::vector<RemarksOnly> found;
+std::vector<const DirectoryEntry *> find_said_only(std::vector<DirectoryEntry> &entries) {
+    std::vector<const DirectoryEntry *> found;
     for (DirectoryEntry &entry : entries) {
-        if (entry.state != MigrationState::changed || !entry.is_complete()) continue;
-        RemarksOnly one{&entry, {}};
-        bool steps = false;
-        for (const auto &row : spec_difference(connection, *entry.file).rows) {
-            const std::string path = row[0].value_or("");
-            const std::string field = path.substr(0, path.find_first_of(".["));
-            steps |= std::find(std::begin(remarks), std::end(remarks), field) == std::end(remarks);
-            if (std::find(one.fields.begin(), one.fields.end(), field) == one.fields.end()) one.fields.push_back(field);
-        }
-        if (steps || one.fields.empty()) continue;
+        if (entry.state != MigrationState::changed || !entry.is_complete() || entry.said.empty()) continue;
         entry.state = MigrationState::applied;
-        found.push_back(std::move(one));
+        found.push_back(&entry);
     }
     return found;
 }
 
-void take_over(Connection &connection, const std::vector<RemarksOnly> &list, bool dry_run) {
-    for (const RemarksOnly &one : list) {
-        if (!dry_run) store(connection, *one.entry);
+void take_over(Connection &connection, const std::vector<const DirectoryEntry *> &entries, bool dry_run) {
+    for (const DirectoryEntry *entry : entries) {
+        if (!dry_run) store(connection, *entry);
         messages::show_remark(fmt::format("\"{}\": {} {} taken over; its steps stay as they were applied",
-                                          one.entry->file->file, fmt::join(one.fields, ", "),
-                                          dry_run                  ? "would be"
-                                          : one.fields.size() == 1 ? "is"
-                                                                   : "are"));
+                                          entry->file->file, fmt::join(entry->said, ", "),
+                                          dry_run                   ? "would be"
+                                          : entry->said.size() == 1 ? "is"
+                                                                    : "are"));
     }
 }
 

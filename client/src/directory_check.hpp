@@ -18,15 +18,10 @@ struct DirectoryPlan {
 // judge: what has not begun may differ.
 void refuse_changed(Connection &connection, const std::vector<DirectoryEntry> &entries);
 
-// An applied migration whose file differs in nothing but what is said about it (description, version, monitor, exempt).
-struct RemarksOnly {
-    DirectoryEntry *entry = nullptr;
-    std::vector<std::string> fields; // that differ
-};
-// They count as applied from then on.
-std::vector<RemarksOnly> find_remarks_only(Connection &connection, std::vector<DirectoryEntry> &entries);
-// Stores these fields, and says so.
-void take_over(Connection &connection, const std::vector<RemarksOnly> &list, bool dry_run);
+// Applied migrations whose files differ in nothing but what is said about them. They count as applied from then on.
+std::vector<const DirectoryEntry *> find_said_only(std::vector<DirectoryEntry> &entries);
+// Stores what their files say, and tells.
+void take_over(Connection &connection, const std::vector<const DirectoryEntry *> &entries, bool dry_run);
 
 // Stores the file's spec, or puts it in the place of the stored one; TM017 as above.
 void store(Connection &connection, const DirectoryEntry &entry);

@@ -46,6 +46,18 @@ void read_standing(const Result &rows, std::size_t at, DirectoryEntry &entry) {
     }
 }
 
+std::vector<std::string> only_said(const Result &difference) {
+    constexpr std::string_view about[] = {"description", "version", "monitor", "exempt"};
+    std::vector<std::string> fields;
+    for (const auto &row : difference.rows) {
+        const std::string path = row[0].value_or("");
+        const std::string field = path.substr(0, path.find_first_of(".["));
+        if (std::find(std::begin(about), std::end(about), field) == std::end(about)) return {};
+        if (std::find(fields.begin(), fields.end(), field) == fields.end()) fields.push_back(field);
+    }
+    return fields;
+}
+
 void add_files(Connection &connection, const MigrationDirectory &directory, std::vector<DirectoryEntry> &entries) {
     nlohmann::json specs = nlohmann::json::array();
     for (const MigrationFile &file : directory.files)
@@ -67,9 +79,11 @@ void add_files(Connection &connection, const MigrationDirectory &directory, std:
         } else {
             read_standing(rows, at, entry);
             // another notation of a number changes the checksum, and nothing else
-            entry.differs = entry.stored &&
-                            rows.rows[at][rows.column("spec_checksum")] != rows.rows[at][rows.column("checksum")] &&
-                            !spec_difference(connection, *entry.file).rows.empty();
+            if (entry.stored && rows.rows[at][rows.column("spec_checksum")] != rows.rows[at][rows.column("checksum")]) {
+                const Result difference = spec_difference(connection, *entry.file);
+                entry.differs = !difference.rows.empty();
+                entry.said = only_said(difference);
+            }
             if (entry.differs && entry.has_begun()) entry.state = MigrationState::changed;
         }
         entries.push_back(std::move(entry));

@@ -22,8 +22,10 @@ struct DirectoryEntry {
     const MigrationFile *file = nullptr; // none: file_missing
     std::string migration;
     MigrationState state = MigrationState::pending;
-    bool stored = false;  // in the database, applied or not
-    bool differs = false; // the stored spec is another one
+    bool stored = false;           // in the database, applied or not
+    bool differs = false;          // the stored spec is another one
+    std::vector<std::string> said; // fields that differ, if they are only what is said about the migration:
+                                   // description, version, monitor, exempt; else empty
     int done = 0, total = 0;
     Cell applied_at, applied_by;
     double applied_moment = 0; // seconds; 0: not all of it is applied

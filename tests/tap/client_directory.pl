@@ -135,6 +135,7 @@ client_ok('up: another notation is no change', ['up', '--no-backup'], 0, undef, 
 my $same = spec('b', "  - sql: {down: DROP TABLE b2, up: 'CREATE TABLE b2 (id int PRIMARY KEY)'}\n");
 my $exempt = "exempt: [{finding: 'fk_index:public.b2', reason: of no use}]\ndescription: b, the second\n";
 write_text('migrations/002_b.yml', $same . $exempt);
+client_ok('status: a new exemption', ['status'], 4, qr/^ 002_b\.yml +\| b +\| changed since applied \|.*\| tenantmig up takes it over$/m);
 client_ok('up --dry-run: a new exemption', ['up', '--no-backup', '--dry-run'], 0, undef, qr/^"002_b\.yml": description, exempt would be taken over; its steps stay as they were applied$/m);
 is(run_sql($node, q(SELECT spec -> 'exempt' FROM tenantmig.migrations WHERE migration = 'b')), '', 'up --dry-run: a new exemption is not stored');
 client_ok('up: a new exemption', ['up', '--no-backup'], 0, undef, qr/\A"002_b\.yml": description, exempt are taken over; its steps stay as they were applied\nnothing to do/);
