@@ -94,7 +94,7 @@ private:
                         fmt::format("No other step names it, there is no foreign key to {}, and no column with the "
                                     "usual name of tenant keys.",
                                     root.label()),
-                        hint);
+                        hint + " If there is none yet: steps add_column and backfill first.");
         return table.at(found->tenant_key);
     }
 };
