@@ -161,6 +161,20 @@ RESET ROLE;
 SELECT relation, tenant, victim, seen, status FROM tenantmig.probe_isolation('late') WHERE attack = 'foreign_key';
 CALL tenantmig.down('late');
 
+-- 7. A policy that asks who has logged in would be shown the caller of the probe.
+CREATE TABLE mails (id integer, company_id integer NOT NULL);
+INSERT INTO mails SELECT g, g % 3 + 1 FROM generate_series(1, 12) g;
+CREATE FUNCTION seen(tenant integer) RETURNS boolean STABLE LANGUAGE plpgsql AS $$BEGIN RETURN tenant::text = current_setting('tenantmig.tenant', true) OR session_user = 'regress_att_app'; END$$;
+ALTER TABLE mails ENABLE ROW LEVEL SECURITY;
+CREATE POLICY "By function" ON mails TO regress_att_app USING (attacked.seen(company_id));
+CREATE POLICY by_itself ON mails AS RESTRICTIVE TO regress_att_app USING (session_user IS NOT NULL);
+CREATE POLICY not_its ON mails TO regress_att_admin USING (session_user IS NOT NULL);
+GRANT SELECT ON mails TO regress_att_app;
+SET SESSION AUTHORIZATION regress_att_app;
+SELECT count(DISTINCT company_id) FROM mails;
+RESET SESSION AUTHORIZATION;
+SELECT relation, attack, seen, status, key FROM tenantmig.probe_isolation(role => 'regress_att_app', tenant_root => 'companies', tables => '{mails}') WHERE attack IN ('session_user', 'foreign_rows');
+
 RESET search_path;
 DROP SCHEMA attacked CASCADE;
 DROP EXTENSION tenantmig CASCADE;

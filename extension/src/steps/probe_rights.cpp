@@ -1,6 +1,7 @@
 // Rights that get around policies: ownership, TRUNCATE, REFERENCES, TRIGGER, schemas.
 #include "steps/probe_rights.hpp"
 
+#include "bridge/identity.hpp"
 #include "catalog/own_tables.hpp"
 
 namespace tenantmig {
@@ -133,6 +134,32 @@ void probe_foreign_tables(Probe &probe, const ProbeFamily &family) {
                   "SKIP", fmt::format("REVOKE ALL ON {} FROM {}, PUBLIC;", label, probe.role_label()));
     }
 }
+
+// Who has logged in is the caller here, and the application's role elsewhere: what a policy makes of that is not seen.
+void probe_session_users(Probe &probe) {
+    std::vector<std::string> oids;
+    for (const ProbeTable &table : probe.tables())
+        oids.push_back(std::to_string(table.table.oid));
+    Rows rows = own_query(
+        "SELECT p.polrelid::bigint, p.polname FROM pg_policy p CROSS JOIN (SELECT "
+        "'\\m(session_user|session_authorization|is_superuser)\\M' AS word) w WHERE p.polrelid = ANY ($2::oid[]) AND "
+        "EXISTS (SELECT FROM unnest(p.polroles) AS r (oid) WHERE CASE WHEN r.oid = 0 THEN true ELSE "
+        "pg_has_role($1::oid, "
+        "r.oid, 'USAGE') END) AND (concat_ws(' ', pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, "
+        "p.polrelid)) ~* w.word OR EXISTS (SELECT FROM pg_depend d JOIN pg_proc f ON f.oid = d.refobjid WHERE "
+        "d.classid "
+        "= 'pg_policy'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_proc'::regclass AND f.prosrc ~* w.word)) "
+        "ORDER BY 1, 2",
+        {bigint_value(static_cast<std::int64_t>(probe.role())), text_array_value(std::span<const std::string>(oids))});
+    for (std::size_t i = 0; i < rows.size(); i++)
+        for (const ProbeTable &table : probe.tables())
+            if (table.table.oid == static_cast<Oid>(rows.bigint(i, 1)))
+                probe.add(&table, {}, "session_user", quoted(rows.text_or(i, 2)), nullptr,
+                          "policies don't ask who has logged in",
+                          fmt::format("policy {} asks for the session's user: {} here", quoted(rows.text_or(i, 2)),
+                                      current_user_name()),
+                          "SKIP", "Let it ask current_user; or read the table in a session of the application's role.");
+}
 } // namespace
 
 void probe_rights(Probe &probe) {
@@ -146,6 +173,7 @@ void probe_rights(Probe &probe) {
     probe_schemas(probe, family, roles);
     probe_functions(probe, family);
     probe_foreign_tables(probe, family);
+    probe_session_users(probe);
 }
 
 } // namespace tenantmig
