@@ -105,6 +105,11 @@ Error isolate_argument_error(const Error &error) {
     } else if (!renamed("spec: migration", "name")) {
         (void)renamed("spec: tenants.table", "tenants");
     }
+    if (std::string_view(error.state()) == sqlstate::duplicate_object)
+        return Error(
+            error.state(), message, error.detail(),
+            "One table more is isolated under another name (name => '…'), beside what stands. For another role "
+            "or setting take this one back first: CALL tenantmig.down(name).");
     const bool of_spec = std::string_view(error.state()) == sqlstate::spec_invalid;
     return Error(of_spec ? sqlstate::invalid_parameter_value : error.state(), message, error.detail(), error.hint());
 }

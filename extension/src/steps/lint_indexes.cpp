@@ -20,8 +20,10 @@ bool serves_foreign_key(const LintTable &table, const LintIndex &index) {
 void check_foreign_key(Lint &lint, const LintTable &table, const LintForeignKey &key) {
     if (key.from_columns == std::vector{table.tenant_key}) return; // tenant_key_index
     const LintIndex *other = nullptr;
+    std::vector<AttrNumber> within = key.from_columns; // of one that compares the tenant keys too: the parent finds its
+    std::erase(within, table.tenant_key);              // children by the rest as well
     for (const LintIndex &index : table.indexes) {
-        if (index.serves(key.from_columns)) return;
+        if (index.serves(key.from_columns) || (!within.empty() && index.serves(within))) return;
         // NULL keys are of no use to a lookup of the key
         if (index.usable() && key.from_columns.size() == 1 && !index.columns.empty() &&
             index.columns.front() == key.from_columns.front() &&

@@ -11,7 +11,7 @@ namespace {
 struct UniqueIndex {
     Oid table = InvalidOid;
     std::string name, constraint, definition, predicate; // definition: of the constraint
-    bool exclusion = false;
+    bool exclusion = false, primary = false;
     std::vector<AttrNumber> keys;           // 0: an expression
     std::vector<std::string> parts;         // of the key, as SQL writes them
     std::set<AttrNumber> columns;           // that decide what is compared: keys, and those of expressions
@@ -58,7 +58,8 @@ std::vector<UniqueIndex> read_indexes(const Probe &probe) {
         "WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refclassid = 'pg_class'::regclass AND "
         "d.refobjid = i.indrelid AND d.refobjsubid > 0), i.indexprs IS NOT NULL, ARRAY(SELECT p.relname::text FROM "
         "pg_partition_tree(i.indexrelid) t JOIN pg_class p ON p.oid = t.relid), (i.indkey::smallint[])[0:i.indnatts - "
-        "1]::text[] FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid LEFT JOIN pg_constraint k ON k.conindid = "
+        "1]::text[], i.indisprimary FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid LEFT JOIN pg_constraint k "
+        "ON k.conindid = "
         "i.indexrelid AND k.conrelid = i.indrelid AND k.contype IN ('p', 'u', 'x') WHERE i.indrelid = ANY "
         "($1::oid[]) AND (i.indisunique OR i.indisexclusion) AND i.indisready AND i.indislive AND NOT "
         "x.relispartition ORDER BY x.relname",
@@ -80,6 +81,7 @@ std::vector<UniqueIndex> read_indexes(const Probe &probe) {
         one.definition = rows.text_or(i, 4);
         one.predicate = rows.text_or(i, 5);
         one.exclusion = rows.boolean(i, 6);
+        one.primary = rows.boolean(i, 13);
         one.keys = numbers_at(rows, i, 7);
         one.parts = rows.text_array(i, 8);
         one.constraint_names = {one.name, one.constraint};
@@ -269,11 +271,13 @@ private:
                    verdict.status(), verdict.told ? remedy() : "");
     }
 
-    // The columns that a role may be given, all but those of the index.
-    std::string rights_by_column() const {
+    // The columns that a role may be given: all but those of the index (`some`: but those of its keys that have a
+    // default, which is enough: nobody can try out values then).
+    std::string rights_by_column(bool some) const {
         std::string insert, update;
         for (const Column &column : table_.table.columns) {
-            if (index_.columns.contains(column.number)) continue;
+            if (index_.columns.contains(column.number) && (!some || table_.rights.at(column.number).has_default))
+                continue;
             if (table_.may(&ColumnRights::insert, column.number))
                 insert += (insert.empty() ? "" : ", ") + quoted(column.name);
             if (table_.may(&ColumnRights::update, column.number))
@@ -290,10 +294,15 @@ private:
     }
 
     std::string remedy() const {
-        bool surrogate = !index_.exclusion;
-        for (AttrNumber number : index_.keys)
-            surrogate = surrogate && number && table_.rights.at(number).has_default;
-        if (surrogate) return rights_by_column();
+        bool surrogate = !index_.exclusion, some = false;
+        for (AttrNumber number : index_.keys) {
+            const bool has_default = number && table_.rights.at(number).has_default;
+            surrogate = surrogate && has_default;
+            some = some || has_default;
+        }
+        if (surrogate) return rights_by_column(false);
+        // (id, created_at) of a partitioned table: a key of its own can't take its place
+        if (some && index_.primary) return rights_by_column(true);
         const std::string key = quoted(of_.key.name);
         const std::string drop =
             index_.constraint.empty()

@@ -79,6 +79,7 @@ public:
 
     bool up(StepContext &context) override {
         IsolateScope scope;
+        const bool restored = restore(context);
         context.changer.note(true, [&] {
             scope = isolate_scope(context.migration, spec_, step_);
             require_rights(context.migration, scope);
@@ -87,10 +88,7 @@ public:
                 for (CheckRow &row : keys.criteria(context.state))
                     rows.push_back(std::move(row));
             refuse_open(context, rows);
-            for (const CheckRow &row : rows)
-                if (row.status == "WARN")
-                    warning(fmt::format("{}: {}: {}", context.label(), row.check_name, row.actual), row.detail,
-                            row.hint);
+            say_aloud(context, rows);
             Json document = Json::parse(context.state.detail);
             document["began"] = true;
             context.save("indexes", document.dump());
@@ -118,7 +116,7 @@ public:
             context.state.state = "applied";
             context.save("isolated", document.dump());
         });
-        return indexes || keys_made || tables;
+        return restored || indexes || keys_made || tables;
     }
 
     bool down(StepContext &context) override {
@@ -168,6 +166,58 @@ private:
             require_table_rights(member.table);
             require_rights_of_creator(migration, member.table);
         }
+    }
+
+    // Of a step that was complete: policies and flags that have gone since come back first, whatever else stands in the
+    // way by now. They only ever hide rows.
+    bool restore(StepContext &context) {
+        IsolateScope scope;
+        bool complete = false;
+        context.changer.note(false, [&] {
+            complete = Json::parse(context.state.detail).contains("complete");
+            if (!complete) return;
+            scope = isolate_scope(context.migration, spec_, step_);
+            require_rights(context.migration, scope);
+            std::erase_if(scope.members, [&](const IsolateMember &member) { // those of another migration: a criterion
+                return !isolation_made(record_of(context.migration, scope, member)) &&
+                       has_our_policies(member.table.oid);
+            });
+        });
+        bool changed = false;
+        if (!complete) return changed;
+        for (const IsolateMember &member : scope.members)
+            changed |= secure(context, scope, member);
+        for (const IsolateMember &member : scope.members)
+            changed |= force(context, scope, member);
+        return changed;
+    }
+
+    // What does not stop the step, once for all tables of which it says the same.
+    static void say_aloud(const StepContext &context, const std::vector<CheckRow> &rows) {
+        struct Said {
+            std::string kind;
+            std::vector<std::string> objects;
+            const CheckRow *row;
+        };
+        std::vector<Said> said;
+        for (const CheckRow &row : rows) {
+            if (row.status != "WARN") continue;
+            const std::size_t blank = row.check_name.find(' ');
+            const std::string kind = row.check_name.substr(0, blank);
+            const std::string object = blank == std::string::npos ? "" : row.check_name.substr(blank + 1);
+            const auto same = std::find_if(said.begin(), said.end(), [&](const Said &other) {
+                return other.kind == kind && other.row->actual == row.actual && other.row->detail == row.detail &&
+                       other.row->hint == row.hint;
+            });
+            if (same != said.end())
+                same->objects.push_back(object);
+            else
+                said.push_back({kind, {object}, &row});
+        }
+        for (const Said &one : said)
+            warning(
+                fmt::format("{}: {} {}: {}", context.label(), one.kind, fmt::join(one.objects, ", "), one.row->actual),
+                one.row->detail, one.row->hint);
     }
 
     static void refuse_open(const StepContext &context, const std::vector<CheckRow> &rows) {
