@@ -119,6 +119,24 @@ CALL tenantmig.down('apart');
 SELECT count(*) FROM pg_policy;
 SELECT count(*) FROM tenantmig.isolated_tables;
 
+-- what can't be judged any more is a finding, and no error
+CREATE ROLE regress_iso_gone;
+CREATE TABLE days (id integer PRIMARY KEY, day date NOT NULL);
+CREATE TABLE calendar (day date PRIMARY KEY);
+CREATE INDEX ON days (day);
+ALTER TABLE days ADD FOREIGN KEY (day) REFERENCES calendar;
+SELECT tenantmig.create_migration('{"migration": "days", "tenants": {"table": "apart.calendar"}, "steps": [{"isolate": {"tables": ["apart.days"], "role": ["regress_iso_app", "regress_iso_gone"]}}]}') AS made;
+SELECT check_name, status, detail FROM tenantmig.isolation_criteria('days') WHERE check_name LIKE 'key %';
+SET client_min_messages = error;
+CALL tenantmig.up('days');
+SET client_min_messages = warning;
+DROP OWNED BY regress_iso_gone;
+DROP ROLE regress_iso_gone;
+SELECT check_name, status, actual FROM tenantmig.verify('days') WHERE status = 'FAIL';
+SET client_min_messages = error;
+CALL tenantmig.down('days');
+SET client_min_messages = warning;
+
 DROP SCHEMA apart CASCADE;
 DROP FUNCTION public.look;
 DROP TABLE public.changes, public.told;

@@ -99,6 +99,12 @@ void key_type(const IsolateMember &top, std::vector<CheckRow> &rows) {
                      "see each other's rows.";
         row.hint = fmt::format("ALTER TABLE {} ALTER {} TYPE {} COLLATE \"C\";", top.table.label(), quoted(key.name),
                                key.type_name);
+    } else if (key.type == DATEOID || key.type == TIMESTAMPOID || key.type == TIMESTAMPTZOID ||
+               key.type == INTERVALOID) {
+        row.status = "WARN";
+        row.detail = "What a text means as a value of this type depends on DateStyle, IntervalStyle and TimeZone: "
+                     "the same setting can name two tenants.";
+        row.hint = "Write the setting in ISO form with a time zone, or use a key of another type.";
     } else {
         // own value -> text -> value, as the condition does it with the setting
         Subtransaction attempt; // undone: the output and input functions may be the user's
