@@ -4,6 +4,7 @@
 
 #include "bridge/identity.hpp"
 #include "bridge/results.hpp"
+#include "bridge/text_array_argument.hpp"
 #include "steps/lint.hpp"
 
 using namespace tenantmig;
@@ -18,28 +19,10 @@ LintOptions options_from(FunctionCallInfo call, int first) {
     Arguments arguments(call);
     LintOptions options;
     options.tenant_root = arguments.text(0, "tenant_root");
-    if (!arguments.is_null(first)) {
-        struct Parts {
-            Datum *values;
-            bool *nulls;
-            int count;
-        };
-        Datum value = call->args[first].value;
-        const Parts parts = pg_call([value] {
-            Parts out;
-            deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &out.values, &out.nulls,
-                              &out.count);
-            return out;
-        });
-        for (int i = 0; i < parts.count; i++) {
-            if (parts.nulls[i])
-                throw Error(sqlstate::null_value_not_allowed, "argument \"schemas\" must not contain null", {},
-                            "Name the schemas to look at, or leave the argument out.");
-            options.schemas.emplace_back(text_view(parts.values[i]));
-        }
-        if (options.schemas.empty())
-            throw Error(sqlstate::invalid_parameter_value, "argument \"schemas\" is empty", {},
-                        "Name the schemas to look at, or leave the argument out.");
+    constexpr const char *hint = "Name the schemas to look at, or leave the argument out.";
+    if (auto schemas = text_array_argument(call, first, "schemas", hint)) {
+        if (schemas->empty()) throw Error(sqlstate::invalid_parameter_value, "argument \"schemas\" is empty", {}, hint);
+        options.schemas = std::move(*schemas);
     }
     options.migration = arguments.optional_text(first + 1);
     options.tenant_key = arguments.optional_text(first + 2);

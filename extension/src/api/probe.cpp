@@ -2,33 +2,12 @@
 #include "steps/probe.hpp"
 #include "bridge/identity.hpp"
 #include "bridge/results.hpp"
+#include "bridge/text_array_argument.hpp"
 
 using namespace tenantmig;
 
 namespace {
-std::optional<std::vector<std::string>> texts(FunctionCallInfo call, int number, const char *name) {
-    if (call->args[number].isnull) return std::nullopt;
-    struct Parts {
-        Datum *values;
-        bool *nulls;
-        int count;
-    };
-    Datum value = call->args[number].value;
-    const Parts parts = pg_call([value] {
-        Parts out;
-        deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &out.values, &out.nulls,
-                          &out.count);
-        return out;
-    });
-    std::vector<std::string> result;
-    for (int i = 0; i < parts.count; i++) {
-        if (parts.nulls[i])
-            throw Error(sqlstate::null_value_not_allowed, fmt::format("argument \"{}\" must not contain null", name),
-                        {}, "Leave the argument out for all.");
-        result.emplace_back(text_view(parts.values[i]));
-    }
-    return result;
-}
+constexpr const char *for_all = "Leave the argument out for all.";
 
 int whole(FunctionCallInfo call, int number, const char *name) {
     if (call->args[number].isnull)
@@ -47,8 +26,8 @@ TENANTMIG_FUNCTION(tenantmig_probe_isolation) {
     ProbeOptions options;
     options.migration = arguments.optional_text(0);
     options.role = arguments.optional_text(1);
-    options.tables = texts(fcinfo, 2, "tables");
-    options.tenants = texts(fcinfo, 3, "tenants");
+    options.tables = text_array_argument(fcinfo, 2, "tables", for_all);
+    options.tenants = text_array_argument(fcinfo, 3, "tenants", for_all);
     options.pairs = whole(fcinfo, 4, "pairs");
     options.writes = arguments.boolean(5, "writes");
     options.tenant_root = arguments.optional_text(6);
