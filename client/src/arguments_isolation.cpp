@@ -59,6 +59,7 @@ void add_probe(CLI::App &app, CommandLine &line) {
     probe_app->add_flag("--no-writes", options->no_writes, "No attacks that write, although each is undone");
     probe_app->add_flag("--speed", options->speed, "Check the plans of queries under the policies, too");
     probe_app->add_flag("--measure", options->measure, "With --speed: the queries are executed and timed");
+    probe_app->add_flag("--all", options->all, "Show every probe; a table has those that did not pass, two of a kind");
     probe_app->add_flag("--failed-only", options->failed_only, "Show only what failed and is not exempt");
 }
 

@@ -62,28 +62,64 @@ bool differs(const Result &result, const char *name) {
                        [&](const auto &row) { return row[at] != result.rows.front()[at]; });
 }
 
+// Some hundred probes pass on a handful of tables, and a hole shows in many attacks of one kind. People see what did
+// not pass, and of one kind the first few; --all and the formats for programs have every row.
+constexpr std::size_t shown_of_a_kind = 2;
+
+struct Excerpt {
+    Result rows;
+    std::string left_out; // one line for each kind of which there are more
+};
+
+// What is alike: the key, and how it ended, so that no FAIL is hidden behind the SKIPs of its key. None without a key.
+std::string kind_of(const Result &result, const std::vector<Cell> &row) {
+    const std::string key = cell_of(result, row, "key");
+    if (key.empty()) return key;
+    return fmt::format("{} of {}", is_exempt(result, row) ? "exempt" : cell_of(result, row, "status"), key);
+}
+
+Excerpt excerpt(const Result &all) {
+    Excerpt found{all, ""};
+    std::vector<std::string> kinds; // in the order of their first rows
+    std::map<std::string, std::size_t> seen;
+    std::erase_if(found.rows.rows, [&](const auto &row) {
+        if (cell_of(all, row, "status") == "PASS") return true;
+        const std::string kind = kind_of(all, row);
+        if (kind.empty()) return false;
+        const std::size_t number = ++seen[kind];
+        if (number == 1) kinds.push_back(kind);
+        return number > shown_of_a_kind;
+    });
+    for (const std::string &kind : kinds)
+        if (seen[kind] > shown_of_a_kind)
+            found.left_out += fmt::format("… and {} more {}\n", seen[kind] - shown_of_a_kind, printable(kind));
+    return found;
+}
+
 constexpr std::size_t widest = 100; // columns; error messages repeat what was sent, and that may be long
+
+std::string shortened(const std::string &text) {
+    const std::string cut = fitting(text, widest);
+    return cut.size() < text.size() ? cut + "…" : text;
+}
 
 void shorten(Result &shown) {
     for (auto &row : shown.rows)
-        for (Cell &cell : row) {
-            if (!cell) continue;
-            std::string cut = fitting(*cell, widest);
-            if (cut.size() < cell->size()) cell = cut + "…";
-        }
+        for (Cell &cell : row)
+            if (cell) cell = shortened(*cell);
 }
 
 // Without what is for pasting. The role where there are several; of what is exempt, the reason.
-Result probes_for_people(const Result &all) {
-    Result shown = differs(all, "acted_as")
+Result probes_for_people(const Result &all, bool with_role) {
+    Result shown = with_role
                        ? some(all, {"status", "acted_as", "relation", "attack", "tenant", "victim", "expected", "seen"})
                        : some(all, {"status", "relation", "attack", "tenant", "victim", "expected", "seen"});
     shorten(shown);
     for (std::size_t row = 0; row < all.rows.size(); ++row)
         if (is_exempt(all, all.rows[row])) {
             shown.rows[row].front() = "exempt";
-            shown.rows[row].back() =
-                fmt::format("{} ({})", shown.rows[row].back().value_or(""), cell_of(all, all.rows[row], "exempt"));
+            shown.rows[row].back() = fmt::format("{} ({})", shown.rows[row].back().value_or(""),
+                                                 shortened(cell_of(all, all.rows[row], "exempt")));
         }
     return shown;
 }
@@ -132,6 +168,18 @@ Tally tally(const Result &result) {
 
 std::string plural(std::size_t number, const char *what) {
     return fmt::format("{} {}{}", number, what, number == 1 ? "" : "s");
+}
+
+void print_probes(const Result &all, const ProbeOptions &options) {
+    const bool with_role = differs(all, "acted_as");
+    if (options.all || options.failed_only)
+        print_table(probes_for_people(all, with_role));
+    else {
+        const Excerpt part = excerpt(all);
+        print_table(probes_for_people(part.rows, with_role));
+        if (!part.left_out.empty()) print_text(part.left_out);
+    }
+    print_remedies(all, "key");
 }
 
 Call probe_call(const ProbeOptions &options) {
@@ -217,6 +265,9 @@ ExitStatus probe(const GlobalOptions &global, const ProbeOptions &options) {
     if (!options.migration && (!options.role || !options.tenant_root))
         throw ClientError(ExitStatus::usage, "a migration is required, or --role and --tenant-root", "",
                           "tenantmig probe MIGRATION  takes tables, roles and setting from its isolate steps");
+    if (options.all && options.failed_only)
+        throw ClientError(ExitStatus::usage, "--all and --failed-only exclude each other", "",
+                          "with neither, a table has the probes that did not pass");
     if (options.measure && !options.speed) throw ClientError(ExitStatus::usage, "--measure goes with --speed");
     if (options.speed && global.format == Format::csv)
         throw ClientError(ExitStatus::usage, "--speed and --format csv exclude each other",
@@ -233,8 +284,7 @@ ExitStatus probe(const GlobalOptions &global, const ProbeOptions &options) {
     else if (global.format != Format::table)
         print_result(shown, global.format);
     else {
-        print_table(probes_for_people(shown));
-        print_remedies(shown, "key");
+        print_probes(shown, options);
         if (options.speed) {
             print_text("\n");
             print_table(speed_for_people(slow));

@@ -20,6 +20,7 @@ struct ProbeOptions {
     bool no_writes = false;
     bool speed = false, measure = false; // the plans too; and the times of queries
     bool failed_only = false;
+    bool all = false; // every row in a table, too
 };
 
 struct IsolateOptions {

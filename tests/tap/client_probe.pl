@@ -71,6 +71,7 @@ my $summary = qr/^\d+ probes, 0 failed, \d+ skipped, 0 exempt$/m;
 client_fails('probe: what', ['probe'], 3, qr/\Aerror: a migration is required, or --role and --tenant-root\n/);
 client_fails('probe: a role alone', ['probe', '--role', 'app'], 3, qr/\Aerror: a migration is required/);
 client_fails('probe: no pairs', ['probe', 'isolation', '--pairs', '0'], 3, qr/\Aerror: --pairs: /);
+client_fails('probe: all, and not all', ['probe', 'isolation', '--all', '--failed-only'], 3, qr/\Aerror: --all and --failed-only exclude each other\nHINT: with neither, .*\n\z/);
 client_fails('probe: times of what', ['probe', 'isolation', '--measure'], 3, qr/\Aerror: --measure goes with --speed\n/);
 client_fails('probe: two tables in one CSV', ['probe', 'isolation', '--speed', '--format', 'csv'], 3, qr/\Aerror: --speed and --format csv exclude each other\n/);
 client_fails('probe: no such migration', ['probe', 'nothing'], 1, qr/^SQLSTATE: 42704$/m);
@@ -82,7 +83,9 @@ client_fails('probe: without the privileges of owner and role', ['probe', 'isola
 
 # --- probe: clean ------------------------------------------------------------------------------------------------------------
 my $before = run_sql($node, "SELECT md5(string_agg(c::text, ',' ORDER BY id)) FROM customers c");
-my $clean = client_ok('probe: clean', ['probe', 'isolation'], 0, qr/^ status \| acted_as +\| relation +\| attack +\| tenant \| victim \| expected +\| seen\n-/, $summary);
+my $short = client_ok('probe: clean', ['probe', 'isolation'], 0, qr/^ status \| acted_as +\| relation +\| attack +\| tenant \| victim \| expected +\| seen\n-/, $summary);
+unlike($short->{out}, qr/^ (?:PASS|FAIL)/m, 'probe: what passed is not shown');
+my $clean = client_ok('probe: clean, all', ['probe', 'isolation', '--all'], 0, qr/^ status \| acted_as +\| relation +\| attack +\| tenant \| victim \| expected +\| seen\n-/, $summary);
 my @lines = grep { /^ (?:PASS|SKIP|FAIL)/ } split /\n/, $clean->{out};
 cmp_ok(scalar(@lines), '>', 100, 'probe: one line a probe');
 my %columns = map { join(',', map { pos_of($_) } $_) => 1 } @lines;
@@ -124,9 +127,11 @@ ok((grep { $_->{check_name} eq 'plan_cost' || $_->{check_name} eq 'policy' } @{ 
 run_sql($node, q(CREATE POLICY hole ON customers FOR SELECT TO app USING (name LIKE '%1')));
 my $found = client_ok('probe: a hole', ['probe', 'isolation'], 4,
   qr/^ FAIL +\| app +\| public\.customers +\| foreign_rows +\|.*\n(?:.*\n)*\(\d+ rows\)\n\n(?:.*\n)*?probe\.\w+:public\.customers:app(?: and \d+ more)?\n    \S.*\n/m, qr/^\d+ probes, [1-9]\d* failed, /m);
+unlike($found->{out}, qr/^ PASS/m, 'probe: a hole, and not what passed');
 my $failed = client_ok('probe: the hole alone', ['probe', 'isolation', '--failed-only'], 4, qr/^ FAIL/m);
 unlike($failed->{out}, qr/^ (?:PASS|SKIP)/m, 'probe: nothing that passed');
 is(scalar(grep { $_->{status} ne 'FAIL' } @{ decode_json(client_ok('probe: the hole alone, JSON', ['probe', 'isolation', '--failed-only', '--json'], 4)->{out}) }), 0, 'probe: JSON likewise');
+like(client_ok('probe: the hole among all', ['probe', 'isolation', '--all'], 4)->{out}, qr/^ PASS.*^ FAIL.*\n\(\d+ rows\)\n\n/ms, 'probe: all has both');
 my %fails = map { $_->{key} => 1 } grep { $_->{status} eq 'FAIL' } @{ decode_json(client('probe', 'isolation', '--json')->{out}) };
 my ($remedies) = $failed->{out} =~ /\(\d+ rows\)\n\n(.*)\z/s;
 cmp_ok(scalar(() = $remedies =~ /^    /mg), '<', scalar(keys %fails), 'probe: a remedy is told once, however many it heals');
@@ -146,6 +151,7 @@ my $reason = q(, "exempt": [{"finding": "probe.unique:public.customers.customers
 run_sql($node, 'SELECT tenantmig.create_migration($s$' . sprintf($spec, $reason) . '$s$)');
 run_sql($node, q(CALL tenantmig.up('exempt')));
 client_ok('probe: exempt', ['probe', 'exempt'], 0, qr/^ exempt +\| public\.customers +\| unique .*\(ids are <no> "secret"\)$/m, qr/^\d+ probes, 0 failed, \d+ skipped, [1-9]\d* exempt$/m);
+client_ok('probe: exempt, all', ['probe', 'exempt', '--all'], 0, qr/^ exempt +\| public\.customers +\| unique /m);
 client_ok('probe: exempt, only what failed', ['probe', 'exempt', '--failed-only'], 0, qr/\(0 rows\)/);
 
 # --- what a probe may say that no database of ours says ------------------------------------------------------------------------
@@ -162,7 +168,25 @@ client_ok('probe: nothing to probe is no proof', ['probe', 'm'], 4, qr/\(0 rows\
 says(sprintf($row, q('not asked'), 'SKIP', ''));
 client_ok('probe: neither is what was not asked', ['probe', 'm'], 4, qr/^ SKIP/m, qr/^1 probe, 0 failed, 1 skipped, 0 exempt\nnothing was proved/m);
 says(sprintf($row, q(E'\x1b[31mred\n' || repeat('ü', 300)), 'PASS', ''));
-my $long = client_ok('probe: long, and for terminals', ['probe', 'm'], 0, qr/^ PASS +\| public\.t +\| attack .*\\x1B\[31mred\\n\S*…$/m, qr/^3 of 10 tables, 20 probes, 1 FAIL\n1 probe, /m);
+my $long = client_ok('probe: long, and for terminals', ['probe', 'm', '--all'], 0, qr/^ PASS +\| public\.t +\| attack .*\\x1B\[31mred\\n\S*…$/m, qr/^3 of 10 tables, 20 probes, 1 FAIL\n1 probe, /m);
 client_ok('probe: all of it in JSON', ['probe', 'm', '--json', '--quiet'], 0, qr/(?:ü|\\u00fc){300}/, qr/\A\z/);
+
+# --- of many alike the first two, and how many more ----------------------------------------------------------------------------
+my $many = q(SELECT 'public.t'::text, 'attack'::text, n::text, NULL::text, 'nothing'::text, 'seen ' || n, CASE WHEN n <= 60 THEN 'SKIP' WHEN n <= 65 THEN 'FAIL' ELSE 'PASS' END,
+  CASE WHEN n BETWEEN 61 AND 65 THEN 'DO THIS;' END, CASE WHEN n <= 68 THEN E'probe.attack:public.t\x1b[31m:app' ELSE 'probe.other:public.t:app' END, NULL::text, 'app'::text FROM generate_series(1, 70) n);
+says($many);
+my $few = client_ok('probe: alike', ['probe', 'm'], 4,
+  qr/\A.*\n-.*\n SKIP .* seen 1\n SKIP .* seen 2\n FAIL .* seen 61\n FAIL .* seen 62\n\(4 rows\)\n… and 58 more SKIP of (\S+)\n… and 3 more FAIL of \1\n\n\1\n    DO THIS;\n\z/, qr/^70 probes, 5 failed, 60 skipped, 0 exempt$/m);
+unlike($few->{out}, qr/\e/, 'probe: no control character reaches a terminal, from a key neither');
+unlike(client_ok('probe: alike, all', ['probe', 'm', '--all'], 4, qr/^\(70 rows\)\n\n\S+\n    DO THIS;\n\z/m)->{out}, qr/more/, 'probe: nothing is left out of all');
+client_ok('probe: alike, only what failed', ['probe', 'm', '--failed-only'], 4, qr/\A.*\n-.*\n(?: FAIL .* seen 6[1-5]\n){5}\(5 rows\)\n\n/);
+is(scalar(@{ decode_json(client_ok('probe: alike, JSON', ['probe', 'm', '--json'], 4)->{out}) }), 70, 'probe: JSON has all of them');
+is(scalar(() = client_ok('probe: alike, CSV', ['probe', 'm', '--format', 'csv'], 4)->{out} =~ /\r\n/g), 71, 'probe: CSV has all of them');
+says("$many LIMIT 2 OFFSET 68");
+client_ok('probe: all passed', ['probe', 'm'], 0, qr/\n\(0 rows\)\n\z/, qr/^2 probes, 0 failed, 0 skipped, 0 exempt$/m);
+says(q(SELECT 'public.t'::text, 'a'::text, NULL::text, NULL::text, 'nothing'::text, 'x'::text, 'SKIP'::text, NULL::text, NULL::text, NULL::text, 'app'::text FROM generate_series(1, 4)));
+client_ok('probe: without a key nothing is alike', ['probe', 'm'], 4, qr/\n\(4 rows\)\n\z/);
+says(q(SELECT 'public.t'::text, 'a'::text, NULL::text, NULL::text, 'nothing'::text, repeat('s', 300), 'FAIL'::text, NULL::text, 'probe.a:public.t:app'::text, repeat('r', 300), 'app'::text));
+client_ok('probe: a long reason is cut, too', ['probe', 'm'], 0, qr/^ exempt .* \| s{100}… \(r{100}…\)\n/m);
 
 done_testing();
