@@ -79,7 +79,7 @@ my $source = join '', map { read_text($_) } glob "$FindBin::Bin/../../extension/
 my %checks = map { $_ => 1 } $source =~ /Severity::\w+,\s*"([a-z_]+)"/g, $source =~ /\? "([a-z_]+)" : "[a-z_]+",\s*object/g, $source =~ /\? "[a-z_]+" : "([a-z_]+)",\s*object/g;
 cmp_ok(scalar(keys %checks), '>', 70, 'checks: found in the source');
 my $page = read_text("$FindBin::Bin/../../docs/lint.md");
-my $fixtures = read_text("$FindBin::Bin/../../expected/lint_findings.out") . read_text("$FindBin::Bin/../../expected/lint.out") . read_text("$FindBin::Bin/../../expected/lint_isolation.out") . read_text("$FindBin::Bin/../../expected/lint_rekey.out");
+my $fixtures = read_text("$FindBin::Bin/../../expected/lint_findings.out") . read_text("$FindBin::Bin/../../expected/lint.out") . read_text("$FindBin::Bin/../../expected/lint_isolation.out") . read_text("$FindBin::Bin/../../expected/lint_isolation_more.out") . read_text("$FindBin::Bin/../../expected/lint_rekey.out");
 is(join(' ', grep { $page !~ /^\| `$_` \|/m } sort keys %checks), '', 'checks: each is on the page');
 is(join(' ', grep { $fixtures !~ /^(?:error|warning|info)\|$_\|/m } sort keys %checks), '', 'checks: each has a fixture that fails it');
 

@@ -105,16 +105,26 @@ void check_tenants(Lint &lint, const LintTable &table, const LintForeignKey &key
     const LintColumn &own = table.at(table.tenant_key), &theirs = to->at(to->tenant_key);
     const std::string object = object_name(table, key.name);
     if (composite && own.not_null) return;
-    bool guarded = composite;
+    bool guarded = composite, guard = false;
     for (AttrNumber number : key.from_columns)
-        guarded = guarded || lint.model.guarded(table, core::GuardKind::same_tenant, table.at(number).name);
+        guard = guard || lint.model.guarded(table, core::GuardKind::same_tenant, table.at(number).name);
+    // The guard answers in the key's name, but at once, the key itself at COMMIT: when it does, tells what row-level
+    // security hides.
+    const bool told = guard && key.deferrable && to->row_security;
+    guarded = guarded || (guard && !told);
     for (const LintForeignKey &other : table.foreign_keys) // a composite one beside the plain one
         for (std::size_t i = 0; i < other.from_columns.size(); i++)
             if (other.to == key.to && other.from_columns[i] == table.tenant_key &&
                 other.to_columns[i] == to->tenant_key && has(other.from_columns, key.from_columns.front()))
                 guarded = true;
     const std::string name = table.at(key.from_columns.front()).name;
-    if (!guarded)
+    if (!guarded && told)
+        lint.add(Severity::warning, "fk_same_tenant", object,
+                 fmt::format("It is DEFERRABLE, and a guard of kind same_tenant refuses rows of other tenants in {} at "
+                             "once, it itself what is nobody's at COMMIT: a tenant learns which rows others have.",
+                             to->label()),
+                 fmt::format("ALTER TABLE {} ALTER CONSTRAINT {} NOT DEFERRABLE;", table.label(), quoted(key.name)));
+    else if (!guarded)
         lint.add(Severity::warning, "fk_same_tenant", object,
                  fmt::format("Nothing keeps a row of one tenant from pointing at a row of another one in {}: there is "
                              "neither a foreign key over the tenant key nor a guard of kind same_tenant.",

@@ -60,12 +60,35 @@ struct LintView {
     std::string label() const { return qualified(schema, name); }
 };
 
+// What makes a function run that need not be called: a trigger, for whoever writes where it is.
+struct LintFired {
+    Oid relation = InvalidOid;
+    std::string schema, label;
+    std::set<std::string> privileges; // one of which it takes
+};
+
+// An aggregate that calls a function with the rights of its own owner: the caller needs none on the function.
+struct LintAggregate {
+    Oid oid = InvalidOid;
+    std::string schema, label;
+};
+
+// A rule of a table or view for INSERT, UPDATE or DELETE: what it does, it does as the owner.
+struct LintRule {
+    Oid relation = InvalidOid, owner = InvalidOid;
+    std::string schema, table, name, privilege;
+    std::set<Oid> reads; // its own table apart, of which OLD and NEW are
+    std::string label() const { return qualified(schema, table); }
+};
+
 struct LintFunction {
     Oid oid = InvalidOid, owner = InvalidOid, schema_oid = InvalidOid;
     std::string schema, name, arguments, source, language;
     bool definer = false, leakproof = false, pinned = false, trigger = false, stored_body = false, procedure = false;
     char volatility = 'v';
     std::set<Oid> reads, calls; // by dependency: of bodies that PostgreSQL keeps parsed
+    std::vector<LintFired> fired;
+    std::vector<LintAggregate> aggregates;
     std::string label() const { return fmt::format("{}({})", qualified(schema, name), arguments); }
 };
 
@@ -81,6 +104,7 @@ public:
     std::vector<SecuredTable> tables; // by label
     std::map<Oid, LintView> views;
     std::map<Oid, LintFunction> functions;  // of users
+    std::vector<LintRule> rules;            // of users, in order of their names
     std::set<Oid> application, super_roles; // as lint takes them; never PUBLIC
     std::set<std::string> settings;         // that policies read
     std::string tenant_setting;             // that names the tenant: by a step, else the one that most policies read
@@ -126,6 +150,8 @@ private:
     void read_rights();
     void read_views();
     void read_functions();
+    void read_runs();
+    void read_rules();
     void find_roles();
 };
 

@@ -60,6 +60,8 @@ IsolationModel::IsolationModel(const LintModel &of) : model(of) {
     find_roles();
     read_views();
     read_functions();
+    read_runs();
+    read_rules();
 }
 
 void IsolationModel::read_roles() {
@@ -290,6 +292,58 @@ void IsolationModel::read_functions() {
         for (Oid called : oids_at(rows, i, 16))
             one.calls.insert(called);
         functions.emplace(one.oid, std::move(one));
+    }
+}
+
+// What runs functions besides calls: triggers and aggregates. The trigger of the partitioned table goes before those of
+// its partitions.
+void IsolationModel::read_runs() {
+    Rows rows = own_query("SELECT t.tgfoid::bigint, c.oid::bigint, t.tgtype::bigint, n.nspname, c.relname FROM "
+                          "pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = "
+                          "c.relnamespace WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A') ORDER BY t.tgparentid "
+                          "<> 0, n.nspname, c.relname, t.tgname");
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        const auto function = functions.find(oid_at(rows, i, 1));
+        if (function == functions.end()) continue;
+        LintFired one{oid_at(rows, i, 2), rows.text_or(i, 4), qualified(rows.text_or(i, 4), rows.text_or(i, 5)), {}};
+        const std::int64_t type = rows.bigint(i, 3);
+        for (const auto &[bit, privilege] :
+             {std::pair{4, "INSERT"}, std::pair{8, "DELETE"}, std::pair{16, "UPDATE"}, std::pair{32, "TRUNCATE"}})
+            if (type & bit) one.privileges.insert(privilege);
+        function->second.fired.push_back(std::move(one));
+    }
+    rows = own_query(fmt::format(
+        "SELECT p.oid::bigint, g.oid::bigint, n.nspname, format('%I.%I(%s)', n.nspname, g.proname, "
+        "pg_get_function_identity_arguments(g.oid)) FROM pg_aggregate a JOIN pg_proc g ON g.oid = a.aggfnoid JOIN "
+        "pg_namespace n ON n.oid = g.pronamespace AND {} JOIN pg_proc p ON p.oid IN (a.aggtransfn, a.aggfinalfn, "
+        "a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn) AND "
+        "has_function_privilege(g.proowner, p.oid, 'EXECUTE') ORDER BY n.nspname, g.proname, g.oid",
+        user_schemas));
+    for (std::size_t i = 0; i < rows.size(); i++)
+        if (const auto function = functions.find(oid_at(rows, i, 1)); function != functions.end())
+            function->second.aggregates.push_back({oid_at(rows, i, 2), rows.text_or(i, 3), rows.text_or(i, 4)});
+}
+
+void IsolationModel::read_rules() {
+    Rows rows = own_query(fmt::format(
+        "SELECT c.oid::bigint, c.relowner::bigint, n.nspname, c.relname, w.rulename, CASE w.ev_type WHEN '2' THEN "
+        "'UPDATE' WHEN '3' THEN 'INSERT' ELSE 'DELETE' END, ARRAY(SELECT DISTINCT d.refobjid::text FROM pg_depend d "
+        "WHERE d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_class'::regclass AND "
+        "d.refobjid <> c.oid) FROM pg_rewrite w JOIN pg_class c ON c.oid = w.ev_class JOIN pg_namespace n ON n.oid = "
+        "c.relnamespace AND {} WHERE w.ev_type IN ('2', '3', '4') AND w.ev_enabled IN ('O', 'A') AND {} ORDER BY "
+        "n.nspname, c.relname, w.rulename",
+        user_schemas, fmt::format(no_extension, "pg_class", "c")));
+    for (std::size_t i = 0; i < rows.size(); i++) {
+        LintRule rule{oid_at(rows, i, 1),
+                      oid_at(rows, i, 2),
+                      rows.text_or(i, 3),
+                      rows.text_or(i, 4),
+                      rows.text_or(i, 5),
+                      rows.text_or(i, 6),
+                      {}};
+        for (Oid read : oids_at(rows, i, 7))
+            rule.reads.insert(read);
+        rules.push_back(std::move(rule));
     }
 }
 

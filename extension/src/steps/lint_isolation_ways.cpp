@@ -95,15 +95,63 @@ void check_materialized(Lint &lint, const IsolationModel &model, const LintView 
                          model.names(readers)));
 }
 
-// Who can call a function: has the right, and USAGE on its schema.
-std::map<Oid, std::set<std::string>> callers_of(const IsolationModel &model, const LintFunction &function) {
-    auto result = model.granted(model.function_rights(function.oid), {"EXECUTE"}, true);
-    for (auto at = result.begin(); at != result.end();) {
-        bool reached = model.usable_schema(at->first, function.schema);
-        if (at->first == everybody && !reached)
-            reached = std::any_of(model.application.begin(), model.application.end(),
-                                  [&](Oid role) { return model.usable_schema(role, function.schema); });
-        at = reached ? std::next(at) : result.erase(at);
+using Grantees = std::map<Oid, std::set<std::string>>;
+
+// Who has a right is stopped by the schema if he has no USAGE on it.
+Grantees reaching(const IsolationModel &model, Grantees grantees, const std::string &schema) {
+    for (auto at = grantees.begin(); at != grantees.end();) {
+        bool reached = model.usable_schema(at->first, schema);
+        if (!reached) // granted to PUBLIC or to a group, and the schema to whoever is in it
+            reached = std::any_of(model.application.begin(), model.application.end(), [&](Oid role) {
+                return model.has(role, at->first) && model.usable_schema(role, schema);
+            });
+        at = reached ? std::next(at) : grantees.erase(at);
+    }
+    return grantees;
+}
+
+Grantees callers_of(const IsolationModel &model, Oid function, const std::string &schema) {
+    return reaching(model, model.granted(model.function_rights(function), {"EXECUTE"}, true), schema);
+}
+
+// Who makes a function run, in what way, and what ends it other than to let it run as who asks.
+struct Runners {
+    Grantees who;
+    std::string way, otherwise;
+};
+
+// By calling it; through an aggregate, on whose owner's right it is called; or, for the application, by writing where
+// it is a trigger's.
+Runners runners_of(const IsolationModel &model, const LintFunction &function) {
+    Runners result;
+    if (function.trigger) {
+        std::string where;
+        for (const LintFired &place : function.fired) {
+            const Grantees writers =
+                reaching(model, model.granted(model.rights(place.relation), place.privileges), place.schema);
+            if (!writers.empty() && where.empty()) where = place.label;
+            for (const auto &[grantee, privileges] : writers)
+                result.who[grantee].insert(privileges.begin(), privileges.end());
+        }
+        result.way = fmt::format("{} may write {}, whose trigger runs it", model.names(result.who), where);
+        result.otherwise =
+            fmt::format("ALTER FUNCTION {} OWNER TO a role that the policies hold for", function.label());
+        return result;
+    }
+    result.who = callers_of(model, function.oid, function.schema);
+    result.way = fmt::format("{} may call it", model.names(result.who));
+    result.otherwise = fmt::format("REVOKE EXECUTE ON {} {} FROM {};", function.procedure ? "PROCEDURE" : "FUNCTION",
+                                   function.label(), model.names(result.who));
+    if (for_application(model, result.who)) return result;
+    for (const LintAggregate &aggregate : function.aggregates) {
+        Grantees users = callers_of(model, aggregate.oid, aggregate.schema);
+        if (!for_application(model, users)) continue;
+        result.who = std::move(users);
+        result.way =
+            fmt::format("{} may use the aggregate {}, which calls it", model.names(result.who), aggregate.label);
+        result.otherwise =
+            fmt::format("REVOKE EXECUTE ON FUNCTION {} FROM {};", aggregate.label, model.names(result.who));
+        break;
     }
     return result;
 }
@@ -126,10 +174,12 @@ std::set<const SecuredTable *> tables_of(const IsolationModel &model, const Lint
 
 void check_function(Lint &lint, const IsolationModel &model, const LintFunction &function) {
     const char *kind = function.procedure ? "PROCEDURE" : "FUNCTION";
-    const auto callers = callers_of(model, function);
-    if (callers.empty() || function.trigger) return;
+    const Runners runners = runners_of(model, function);
+    const Grantees &callers = runners.who;
+    if (callers.empty()) return;
     const bool application = for_application(model, callers);
-    if (function.leakproof && application && function.language != "c" && function.language != "internal")
+    if (function.leakproof && !function.trigger && application && function.language != "c" &&
+        function.language != "internal")
         lint.add(Severity::warning, "leakproof_function", function.label(),
                  fmt::format("It is called LEAKPROOF, so it is asked about rows before policies are; whatever it says "
                              "or raises about them reaches {}.",
@@ -143,26 +193,25 @@ void check_function(Lint &lint, const IsolationModel &model, const LintFunction 
     if (!past) return;
     for (const SecuredTable *table : tables_of(model, function))
         if (model.sees_all(function.owner, *table)) tables.insert(table);
-    const std::string revoke =
-        fmt::format("REVOKE EXECUTE ON {} {} FROM {};", kind, function.label(), model.names(callers));
     // What a statement reads that is put together while it runs cannot be told.
-    const bool dynamic =
-        !function.stored_body && function.language != "sql" && words_of(function.source).contains("execute");
+    // Nobody chooses what a trigger is given.
+    const bool dynamic = !function.trigger && !function.stored_body && function.language != "sql" &&
+                         words_of(function.source).contains("execute");
     if (tables.empty() && dynamic) {
         for (const SecuredTable &table : model.tables)
             if (table.row_security && !table.keys.empty() && model.sees_all(function.owner, table))
                 tables.insert(&table);
         lint.add(application ? Severity::error : Severity::warning, "definer_function", function.label(),
                  fmt::format("SECURITY DEFINER: it puts statements together (EXECUTE) and runs them as its owner {}, "
-                             "which {}, and {} may call it.",
-                             model.role(function.owner), why(model, function.owner, tables), model.names(callers)),
-                 fmt::format("ALTER {} {} SECURITY INVOKER; -- or {}", kind, function.label(), revoke));
+                             "which {}, and {}.",
+                             model.role(function.owner), why(model, function.owner, tables), runners.way),
+                 fmt::format("ALTER {} {} SECURITY INVOKER; -- or {}", kind, function.label(), runners.otherwise));
     } else if (!tables.empty())
         lint.add(application ? Severity::error : Severity::warning, "definer_function", function.label(),
-                 fmt::format("SECURITY DEFINER: it {} {} as its owner {}, which {}, and {} may call it.",
+                 fmt::format("SECURITY DEFINER: it {} {} as its owner {}, which {}, and {}.",
                              function.stored_body ? "uses" : "names", labels(tables), model.role(function.owner),
-                             why(model, function.owner, tables), model.names(callers)),
-                 fmt::format("ALTER {} {} SECURITY INVOKER; -- or {}", kind, function.label(), revoke));
+                             why(model, function.owner, tables), runners.way),
+                 fmt::format("ALTER {} {} SECURITY INVOKER; -- or {}", kind, function.label(), runners.otherwise));
     if (!function.pinned && !function.stored_body && function.language != "c" && function.language != "internal" &&
         application)
         lint.add(
@@ -171,6 +220,24 @@ void check_function(Lint &lint, const IsolationModel &model, const LintFunction 
                         "and functions its names mean, and they run as {}, which sees all tenants.",
                         model.role(function.owner)),
             fmt::format("ALTER {} {} SET search_path = {}, pg_temp;", kind, function.label(), quoted(function.schema)));
+}
+
+// What a rule does beside a write or in its place, it does as the owner of its table or view, and a SELECT in it
+// answers whoever writes.
+void check_rule(Lint &lint, const IsolationModel &model, const LintRule &rule) {
+    std::set<const SecuredTable *> tables, above;
+    std::set<Oid> seen{rule.relation};
+    tables_below(model, rule.reads, seen, tables);
+    for (const SecuredTable *table : tables)
+        if (model.sees_all(rule.owner, *table)) above.insert(table);
+    if (above.empty()) return;
+    const Grantees writers = reaching(model, model.granted(model.rights(rule.relation), {rule.privilege}), rule.schema);
+    if (writers.empty()) return;
+    lint.add(Severity::error, "owner_rule", fmt::format("{}.{}", rule.label(), quoted(rule.name)),
+             fmt::format("The rule uses {} as the owner {} of {}, which {}, and {} may {} there.", labels(above),
+                         model.role(rule.owner), rule.label(), why(model, rule.owner, above), model.names(writers),
+                         rule.privilege),
+             fmt::format("DROP RULE {} ON {};", quoted(rule.name), rule.label()));
 }
 
 // A subscriber gets the rows of all tenants; policies are not asked.
@@ -240,6 +307,8 @@ void lint_ways_around(Lint &lint, const IsolationModel &model) {
         view.materialized ? check_materialized(lint, model, view) : check_view(lint, model, view);
     for (const auto &[oid, function] : model.functions)
         check_function(lint, model, function);
+    for (const LintRule &rule : model.rules)
+        check_rule(lint, model, rule);
     check_published(lint, model);
 }
 

@@ -61,7 +61,7 @@ private:
             "tenantmig.kept_column k WHERE k.keep_schema = n.nspname AND c.relname IN (k.keep_table, k.journal_table)) "
             "OR format('%I.%I', n.nspname, c.relname) IN (SELECT a ->> 'name' FROM tenantmig.step_state s CROSS JOIN "
             "LATERAL jsonb_array_elements(CASE jsonb_typeof(s.detail -> 'actions') WHEN 'array' THEN s.detail -> "
-            "'actions' END) a WHERE a ->> 'kind' = 'mapping') FROM {}",
+            "'actions' END) a WHERE a ->> 'kind' = 'mapping'), c.relrowsecurity FROM {}",
             user_tables));
         for (std::size_t i = 0; i < rows.size(); i++) {
             LintTable one;
@@ -77,6 +77,7 @@ private:
             one.bytes = rows.bigint(i, 10);
             one.reads = rows.bigint(i, 11);
             one.by_step = rows.boolean(i, 12);
+            one.row_security = rows.boolean(i, 13);
             model_.tables.emplace(one.oid, std::move(one));
         }
     }
@@ -167,7 +168,8 @@ private:
             "t.tgenabled IN ('D', 'R')), ARRAY(SELECT format('OPERATOR(%I.%s)', s.nspname, o.oprname) FROM "
             "unnest(k.conpfeqop) WITH ORDINALITY u(op, place) JOIN pg_operator o ON o.oid = u.op JOIN pg_namespace s "
             "ON "
-            "s.oid = o.oprnamespace ORDER BY u.place) FROM {} JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype "
+            "s.oid = o.oprnamespace ORDER BY u.place), k.condeferrable FROM {} JOIN pg_constraint k ON k.conrelid = "
+            "c.oid AND k.contype "
             "= 'f' AND k.conparentid = 0 ORDER BY 1, k.conname",
             user_tables));
         for (std::size_t i = 0; i < rows.size(); i++) {
@@ -185,6 +187,7 @@ private:
             key.validated = rows.boolean(i, 10);
             key.disabled = rows.boolean(i, 11);
             key.operators = rows.text_array(i, 12);
+            key.deferrable = rows.boolean(i, 13);
             of->foreign_keys.push_back(std::move(key));
         }
     }

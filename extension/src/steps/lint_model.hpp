@@ -47,6 +47,7 @@ struct LintForeignKey {
     std::vector<std::string> operators;                            // referenced = referencing, qualified
     char on_delete = 'a', match = 's';
     bool validated = true, disabled = false; // disabled: triggers of it are switched off
+    bool deferrable = false;
 };
 
 struct LintCheck {
@@ -75,7 +76,7 @@ struct LintTable {
     Oid oid = InvalidOid, owner = InvalidOid;
     std::string schema, name;
     char kind = 'r', identity = 'd'; // pg_class.relkind, relreplident
-    bool unlogged = false, force_row_security = false, published = false;
+    bool unlogged = false, row_security = false, force_row_security = false, published = false;
     bool by_step = false; // made beside the tables of the user: kept values of a column, old and new ids of a rekey
     std::int64_t bytes = 0, reads = 0;
     std::vector<LintColumn> columns;
