@@ -40,6 +40,22 @@ bool kill_process(Connection &watcher, const Victim &victim, bool ours) {
     return rows.rows.at(0)[0] == "t";
 }
 
+// Whether the server comes down, as it does when one of its processes is killed. That takes a moment, in which it still
+// lets us in; and a process that had just ended by itself makes no difference to it.
+bool goes_down(Connection &watcher) {
+    constexpr auto moment = std::chrono::seconds(5);
+    for (const auto until = Clock::now() + moment; Clock::now() < until;) {
+        try {
+            watcher.query("SELECT 1");
+        } catch (const ClientError &error) {
+            if (error.status() != ExitStatus::connection) throw;
+            return true;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return false;
+}
+
 Connection connect_again(const RehearsalCopy &copy) {
     const auto until = Clock::now() + patience;
     for (;;) {
@@ -84,9 +100,10 @@ std::string Rehearsal::kill_and_go_on() {
                 ended = runner.receive(-1).has_value();
         } catch (const ClientError &error) { // that is what it was killed for
             if (error.status() == ExitStatus::interrupted) throw;
-            if (!killed.empty()) break;
-            if (error.text().state != "TM013") throw; // it came to a gate that is closed: too late for us
+            // it came to a gate that is closed: too late for us
+            if (killed.empty() && error.text().state != "TM013") throw;
         }
+        if (!killed.empty() && copy_.ours() && !goes_down(*connection_)) killed.clear();
         if (!killed.empty()) break; // a worker's end need not be that of the run
         down(*longest);
     }
