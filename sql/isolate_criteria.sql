@@ -186,6 +186,7 @@ CALL tenantmig.isolate('{meetings}', 'regress_iso_app', 'companies', name => 'x'
 CALL tenantmig.isolate('{nothing}', 'regress_iso_app', 'companies', name => 'x');
 CALL tenantmig.isolate('{customers,apart.customers}', 'regress_iso_app', 'companies', name => 'x');
 CALL tenantmig.isolate('{customers,missing}', 'regress_iso_app', 'companies', name => 'x');
+CALL tenantmig.isolate(ARRAY[]::text[], 'regress_iso_app');
 CALL tenantmig.isolate('{customers}', 'regress_iso_nobody', 'companies', name => 'x');
 CALL tenantmig.isolate('{customers}', 'regress_iso_app, public', 'companies', name => 'x');
 CALL tenantmig.isolate('{customers}', 'regress_iso_app,', 'companies', name => 'x');

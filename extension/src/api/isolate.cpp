@@ -29,6 +29,9 @@ IsolateArguments read_arguments(FunctionCallInfo call) {
             arguments.tables.push_back(*table);
         }
     }
+    if (arguments.tables.empty())
+        throw Error(sqlstate::invalid_parameter_value, "argument \"tables\" is empty", {},
+                    "Name the tables: ARRAY['customers', 'orders'].");
     arguments.role = given.text(1, "role");
     arguments.tenants = given.optional_text(2);
     arguments.setting = given.text(3, "setting");

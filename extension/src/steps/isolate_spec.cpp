@@ -98,7 +98,12 @@ Error isolate_argument_error(const Error &error) {
         return true;
     };
     if (message.starts_with(here)) {
-        const std::string rest = message.substr(std::string(here).size());
+        std::string rest = message.substr(std::string(here).size());
+        constexpr std::string_view list = "tables["; // of the array, which SQL counts from 1
+        if (rest.starts_with(list)) {
+            const std::size_t close = rest.find(']');
+            rest.replace(list.size(), close - list.size(), std::to_string(std::stoi(rest.substr(list.size())) + 1));
+        }
         const std::size_t end = rest.find(": ");
         message =
             fmt::format("argument \"{}\"{}", rest.substr(0, end), end == std::string::npos ? "" : rest.substr(end));
